@@ -1,0 +1,212 @@
+/*
+ * Paths from outside, joined below a directory and never above it.
+ *
+ * The kernel does the walk with openat2 where it can: links that stay below the root are followed
+ * then. Where it cannot (old kernels, some containers) the walk goes component by component and no
+ * link is followed at all, because whether one leads out cannot be told without a race.
+ */
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define COMPONENT_MAX  255
+#define PATH_TEXT_MAX  4000
+#define DIRECTORY_MODE 0775
+#define OPEN_FLAGS     (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define OPEN_TRIES     16 /* the kernel gives up, with EAGAIN, while others rename directories */
+
+enum walker { WALKER_UNKNOWN, WALKER_KERNEL, WALKER_OURS };
+
+static _Atomic int walker = WALKER_UNKNOWN;
+
+static bool component_is_safe(const char *component, size_t length, struct error *err)
+{
+    if (length > COMPONENT_MAX)
+        return error_set(err, ERROR_PERMANENT, "use path: '%.40s...' is longer than %d bytes",
+                         component, COMPONENT_MAX);
+    if ((length == 1 && component[0] == '.')
+        || (length == 2 && component[0] == '.' && component[1] == '.'))
+        return error_set(err, ERROR_PERMANENT, "use path: '%.*s' in it", (int)length, component);
+    return true;
+}
+
+char *path_clean(struct arena *arena, const char *path, struct error *err)
+{
+    char *clean = arena_take(arena, strlen(path) + 1), *to = clean;
+
+    while (*(path += strspn(path, "/"))) {
+        size_t length = strcspn(path, "/");
+
+        if (!component_is_safe(path, length, err))
+            return NULL;
+        if (to > clean)
+            *to++ = '/';
+        memcpy(to, path, length);
+        to += length;
+        path += length;
+    }
+    *to = '\0';
+    if (to > clean && to - clean <= PATH_TEXT_MAX)
+        return clean;
+    error_set(err, ERROR_PERMANENT, "use path: it is %s",
+              to > clean ? "longer than 4000 bytes" : "empty");
+    return NULL;
+}
+
+static int kernel_open(int root, const char *path)
+{
+    struct open_how how = {.flags = OPEN_FLAGS,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    long fd = -1;
+
+    for (int i = 0; i < OPEN_TRIES; i++) {
+        fd = syscall(SYS_openat2, root, *path ? path : ".", &how, sizeof(how));
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+            break;
+    }
+    return (int)fd;
+}
+
+static bool kernel_walks(void)
+{
+    if (walker == WALKER_UNKNOWN) {
+        int fd = kernel_open(AT_FDCWD, ".");
+        bool missing = fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EINVAL);
+
+        if (fd >= 0)
+            close(fd);
+        walker = missing ? WALKER_OURS : WALKER_KERNEL;
+    }
+    return walker == WALKER_KERNEL;
+}
+
+void path_use_openat2(bool use)
+{
+    walker = use ? WALKER_UNKNOWN : WALKER_OURS;
+}
+
+/* Closes without a trace in errno. */
+static void close_quietly(int fd)
+{
+    int saved = errno;
+
+    close(fd);
+    errno = saved;
+}
+
+/* Opens the first component of *path below `directory`, which is closed, and moves *path on. */
+static int step_into(int directory, const char **path)
+{
+    char component[COMPONENT_MAX + 1];
+    size_t length = strcspn(*path, "/");
+    int fd = -1;
+
+    if (length > COMPONENT_MAX) {
+        errno = ENAMETOOLONG;
+    } else {
+        memcpy(component, *path, length);
+        component[length] = '\0';
+        *path += length + strspn(*path + length, "/");
+        errno = EXDEV;
+        if (strcmp(component, "..") != 0)
+            fd = openat(directory, component, OPEN_FLAGS | O_NOFOLLOW);
+    }
+    close_quietly(directory);
+    return fd;
+}
+
+int path_open_below(int root, const char *path)
+{
+    int fd;
+
+    if (kernel_walks())
+        return kernel_open(root, path);
+    if (*path == '/') {
+        errno = EXDEV;
+        return -1;
+    }
+    fd = openat(root, ".", OPEN_FLAGS);
+    while (fd >= 0 && *path)
+        fd = step_into(fd, &path);
+    return fd;
+}
+
+/* `path` is changed on the way and restored. */
+static int make_below(int root, char *path)
+{
+    int fd = path_open_below(root, path), parent;
+    char *slash = strrchr(path, '/');
+
+    if (fd >= 0 || errno != ENOENT || !*path)
+        return fd;
+    if (slash)
+        *slash = '\0';
+    parent = make_below(root, slash ? path : path + strlen(path));
+    if (slash)
+        *slash = '/';
+    if (parent < 0)
+        return -1;
+    /* another instance may have made it just now, and a link stays what it is */
+    if (mkdirat(parent, slash ? slash + 1 : path, DIRECTORY_MODE) == 0 || errno == EEXIST)
+        fd = path_open_below(root, path);
+    close_quietly(parent);
+    return fd;
+}
+
+int path_make_below(int root, const char *path)
+{
+    int fd = path_open_below(root, path);
+    char *copy;
+
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    copy = memory_copy(path);
+    fd = make_below(root, copy);
+    free(copy);
+    return fd;
+}
+
+static bool make_one(const char *path, unsigned mode)
+{
+    struct stat status;
+
+    if (mkdir(path, mode) == 0)
+        return true;
+    if (errno != EEXIST && errno != EROFS && errno != EACCES && errno != EPERM)
+        return false;
+
+    int problem = errno;
+    bool there = stat(path, &status) == 0;
+
+    errno = there ? ENOTDIR : problem;
+    return there && S_ISDIR(status.st_mode);
+}
+
+bool path_make_directory(const char *path, unsigned mode, struct error *err)
+{
+    char *copy = memory_copy(path), *at = copy + strspn(copy, "/");
+    bool made = true;
+
+    while (made && *at) {
+        char kept;
+
+        at += strcspn(at, "/");
+        kept = *at;
+        *at = '\0';
+        made = make_one(copy, mode);
+        *at = kept;
+        at += strspn(at, "/");
+    }
+    if (!made)
+        error_set(err, ERROR_OPERATOR, "create directory '%s': %s", path, strerror(errno));
+    free(copy);
+    return made;
+}

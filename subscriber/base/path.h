@@ -1,0 +1,32 @@
+/*
+ * Paths from outside, joined below a directory and never above it.
+ *
+ * path_clean() works on the text; path_open_below() and path_make_below() on the file system, where
+ * a symbolic link must not lead out either.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+
+/*
+ * `path` with empty components removed ("a//b", "/a"), in `arena`. NULL and ERROR_PERMANENT for
+ * what must not be used as a name: "." or ".." as a component, a component longer than 255 bytes,
+ * a whole longer than 4000, nothing at all.
+ */
+char *path_clean(struct arena *arena, const char *path, struct error *err) MUST_CHECK;
+
+/*
+ * Opens the directory `path` (clean; "" is the root itself) below the open directory `root` without
+ * following a link out of it. -1 with errno; the descriptor is the caller's.
+ */
+int path_open_below(int root, const char *path) MUST_CHECK;
+
+/* The same, and makes what is missing on the way, with mode 0775 less the umask. */
+int path_make_below(int root, const char *path) MUST_CHECK;
+
+/* Makes the directory `path` and its parents, like mkdir -p. */
+bool path_make_directory(const char *path, unsigned mode, struct error *err) MUST_CHECK;
+
+/* For tests: whether openat2 does the walk; without it every link is refused. */
+void path_use_openat2(bool use);
