@@ -1,0 +1,359 @@
+/*
+ * Loads one configuration.
+ *
+ * Settings are applied as they come: the option's row says how to read the value and where it goes.
+ * A few take more: the broker is looked up in credentials.conf at once, because variables and the
+ * default exchange in the lines below depend on its user; accept, reject and subtopic capture what
+ * was set above them (config_kinds.c). What follows from the whole is worked out at the end
+ * (config_resolve.c).
+ *
+ * The other parts, each with its private header: config_table.c finds options, config_variables.c
+ * knows what ${NAME} stands for, config_names.c which file is meant, config_notes.c the place of a
+ * warning. config_loader.h is what they share while a file is read.
+ */
+#include "settings/config.h"
+
+#include "settings/conf_file.h"
+#include "settings/config_kinds.h"
+#include "settings/config_loader.h"
+#include "settings/config_names.h"
+#include "settings/config_notes.h"
+#include "settings/config_resolve.h"
+#include "settings/config_table.h"
+#include "settings/config_variables.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COMMAND_LINE "command line"
+
+/* --- applying a setting ---------------------------------------------------------------------- */
+
+/* Fills in user and password of a broker whose URL has none. */
+static void log_in(struct config *config)
+{
+    struct url *url = &config->broker.parts;
+    const struct credential *credential;
+    const struct credential_detail *method;
+
+    if (url->password || !config->broker.text)
+        return;
+    credential = credentials_find(config->credentials, url);
+    method = credential_detail(credential, "login_method");
+    if (method && (!method->value || !strstr(method->value, "PLAIN")))
+        config_notes_warn_here(
+            config, config_option(CONFIG_OPTION_broker),
+            "its login_method in credentials.conf is not supported, PLAIN is used");
+    if (credential) {
+        memory_replace(&url->user, memory_copy(credential->url.user));
+        memory_replace(&url->password, memory_copy(credential->url.password));
+    }
+    if (!url->user)
+        url->user = memory_copy("anonymous");
+    if (!url->password && !strcmp(url->user, "anonymous"))
+        url->password = memory_copy("anonymous");
+}
+
+/* What is not wrong but not likely to be meant either. */
+static void warn_of_value(struct config *config, const struct option *option, const char *rest)
+{
+    const struct conf_setting *current = config->loader->current;
+    bool is_rule = option->kind == &option_ACCEPT || option->kind == &option_REJECT;
+
+    if (option->kind == &option_FLAG && *current->value) {
+        char *word = memory_copy_bytes(current->value, strcspn(current->value, " "));
+
+        if (!option_is_flag_word(word))
+            config_notes_warn_here(config, option, "the value counts as off; write on or off");
+        free(word);
+    }
+    if (!option->kind->whole_line && *rest && *rest != '#')
+        config_notes_warn_here(config, option, "only the first word of its value counts");
+    if (option->kind->whole_line && !is_rule && strstr(current->value, " #"))
+        config_notes_warn_here(config, option,
+                               "'#' begins a comment only at the start of a line; here it is "
+                               "part of the value");
+}
+
+static void remember(struct config *config, const struct option *option, const char *value)
+{
+    struct config_origin *origin = &config->origins[config_table_index(option)];
+
+    origin->file = config_notes_keep_file(config, config->loader->current->file);
+    origin->line = config->loader->current->line;
+    memory_replace(&origin->text, memory_copy(value));
+}
+
+/* What some options do beyond taking their value. */
+static void follow_up(struct config *config, const struct option *option)
+{
+    struct config_loader *loader = config->loader;
+
+    switch ((int)config_table_index(option)) {
+    case CONFIG_OPTION_broker:
+        log_in(config);
+        break;
+    case CONFIG_OPTION_queue_name:
+        memory_replace(&loader->queue_written, memory_copy(loader->current->written));
+        break;
+    case CONFIG_OPTION_queue_share:
+        memory_replace(&loader->share_written, memory_copy(loader->current->written));
+        break;
+    case CONFIG_OPTION_exchange:
+    case CONFIG_OPTION_exchange_suffix:
+    case CONFIG_OPTION_topic_prefix:
+        loader->late = config->subtopics ? (int)config_table_index(option) : CONFIG_NOT_LATE;
+        break;
+    }
+}
+
+static bool set_value(struct config *config, const struct option *option, const char *value,
+                      struct error *err)
+{
+    bool mirror = config->mirror;
+
+    if (!*value && !option->kind->bare_allowed)
+        return error_set(err, ERROR_OPERATOR, "the value is missing");
+    if (!option->kind->parse(option, value, config_table_member(config, option), err))
+        return false;
+    remember(config, option, value);
+    follow_up(config, option);
+    if (config->mirror != mirror && config->rule_count)
+        config_notes_warn_here(config, option,
+                               "it changes behind an accept or reject line, but counts for all "
+                               "of them");
+    return true;
+}
+
+static bool apply(struct config *config, const struct conf_setting *setting, struct error *err)
+{
+    const struct option *option = config_table_find(setting->name);
+    bool whole_line = option && option->kind->whole_line;
+    size_t length = whole_line ? strlen(setting->value) : strcspn(setting->value, " ");
+    char *value = memory_copy_bytes(setting->value, length);
+    const char *rest = setting->value + length;
+    bool done;
+
+    config->loader->current = setting;
+    done = option ? set_value(config, option, value, err) ||
+                        error_wrap(err, "option '%s'", option->name)
+                  : config_table_refuse_name(setting->name, err);
+    if (done)
+        warn_of_value(config, option, rest + strspn(rest, " "));
+    else
+        config_notes_wrap_here(config, err);
+    config->loader->current = NULL;
+    free(value);
+    return done;
+}
+
+static bool apply_arguments(struct config *config, bool only_broker, struct error *err)
+{
+    const struct config_request *request = config->loader->request;
+
+    for (size_t i = 0; i < request->argument_count; i++) {
+        const char *value = request->arguments[i].value ? request->arguments[i].value : "";
+        struct conf_setting setting = {.name = request->arguments[i].name,
+                                       .value = value,
+                                       .written = value,
+                                       .file = COMMAND_LINE};
+
+        if (only_broker && !option_is_called(config_option(CONFIG_OPTION_broker), setting.name))
+            continue;
+        if (!apply(config, &setting, err))
+            return false;
+    }
+    return true;
+}
+
+/* --- files ----------------------------------------------------------------------------------- */
+
+static char *host_variable(void *context, const char *name)
+{
+    return config_variables_value(context, name);
+}
+
+static void host_warn(void *context, const char *text)
+{
+    config_notes_warn(context, text);
+}
+
+static bool host_include(void *context, const char *name, char **path, char **text,
+                         size_t *size_bytes, struct error *err)
+{
+    const struct config *config = context;
+    const char *places[] = {"/" CONFIG_COMPONENT "/", "/"};
+
+    *path = NULL;
+    if (*name == '/' || *name == '~') {
+        if (option_PATH.parse(config_option(CONFIG_OPTION_includes), name, path, err) &&
+            conf_file_read(*path, text, size_bytes, err))
+            return true;
+        memory_replace(path, NULL);
+        return false;
+    }
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        memory_replace(path, memory_format("%s%s%s", config->config_dir, places[i], name));
+        if (conf_file_read(*path, text, size_bytes, err))
+            return true;
+        if (errno != ENOENT)
+            break;
+    }
+    memory_replace(path, NULL);
+    return false;
+}
+
+static bool apply_file(struct config *config, const char *path, struct error *err)
+{
+    const struct conf_host host = {
+        .context = config, .variable = host_variable, .include = host_include, .warn = host_warn};
+    struct conf_file *file = conf_file_open(path, &host, err);
+    struct conf_setting setting;
+    bool done = file != NULL;
+
+    while (done && conf_file_take(file, &setting, err))
+        done = apply(config, &setting, err);
+    conf_file_close(file);
+    return done && err->kind == ERROR_NONE;
+}
+
+/* admin.conf or default.conf, which need not exist. */
+static bool apply_general_file(struct config *config, const char *name, struct error *err)
+{
+    char *path = memory_format("%s/%s", config->config_dir, name);
+    bool there = !access(path, F_OK) || errno != ENOENT;
+    bool done = !there || apply_file(config, path, err);
+
+    free(path);
+    return done;
+}
+
+/* What the component sets behind admin.conf and default.conf, so that it has no effect there. */
+static void reset_component_options(struct config *config)
+{
+    static const enum config_option reset[] = {CONFIG_OPTION_mirror, CONFIG_OPTION_accept_unmatched,
+                                               CONFIG_OPTION_download};
+
+    for (size_t i = 0; i < COUNT_OF(reset); i++) {
+        struct config_origin *origin = &config->origins[reset[i]];
+
+        config_notes_warn_origin(config, reset[i],
+                                 "has no effect in this file, set it in each configuration");
+        config_table_set_fallback(config, config_option(reset[i]));
+        memory_replace(&origin->text, NULL);
+        origin->file = NULL;
+    }
+}
+
+/* --- loading --------------------------------------------------------------------------------- */
+
+static bool load_credentials(struct config *config, struct error *err)
+{
+    char *path = memory_format("%s/credentials.conf", config->config_dir);
+    const char *warning;
+
+    config->credentials = credentials_load(path, err);
+    free(path);
+    for (size_t i = 0;
+         config->credentials && (warning = credentials_warning(config->credentials, i)); i++)
+        config_notes_warn(config, warning);
+    return config->credentials != NULL;
+}
+
+static bool load(struct config *config, struct error *err)
+{
+    config->loader->start_dir = getcwd(NULL, 0);
+    if (!config->loader->start_dir)
+        return error_set(err, ERROR_OPERATOR, "find the current directory: %s", strerror(errno));
+    if (!config_names_find(config, err) || !load_credentials(config, err) ||
+        !apply_arguments(config, true, err) || !apply_general_file(config, "admin.conf", err) ||
+        !apply_general_file(config, "default.conf", err))
+        return false;
+    reset_component_options(config);
+    return apply_file(config, config->path, err) && apply_arguments(config, false, err) &&
+           config_resolve(config, err);
+}
+
+struct config *config_load(const struct config_request *request, struct error *err)
+{
+    struct config *config = memory_new(sizeof(*config));
+    struct config_loader loader = {
+        .request = request, .late = CONFIG_NOT_LATE, .process_id = (unsigned short)getpid()};
+    bool loaded;
+
+    config->loader = &loader;
+    config->component = CONFIG_COMPONENT;
+    config->instance = request->instance;
+    for (int i = 0; i < CONFIG_OPTIONS; i++)
+        config_table_set_fallback(config, config_option((enum config_option)i));
+    loaded = load(config, err);
+    config->loader = NULL;
+    free(loader.start_dir);
+    free(loader.queue_written);
+    free(loader.share_written);
+    if (loaded)
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+static void free_lists(struct config *config)
+{
+    for (size_t i = 0; i < config->rule_count; i++) {
+        free(config->rules[i].pattern);
+        free(config->rules[i].directory);
+    }
+    for (size_t i = 0; i < config->binding_count; i++) {
+        free(config->bindings[i].exchange);
+        free(config->bindings[i].topic);
+    }
+    for (size_t i = 0; i < config->environment_count; i++) {
+        free(config->environment[i].name);
+        free(config->environment[i].value);
+    }
+    for (size_t i = 0; i < config->warning_count; i++)
+        free(config->warnings[i]);
+    for (size_t i = 0; i < config->file_count; i++)
+        free(config->files[i]);
+    free(config->rules);
+    free(config->bindings);
+    free(config->environment);
+    free(config->warnings);
+    free(config->files);
+}
+
+void config_free(struct config *config)
+{
+    if (!config)
+        return;
+    for (int i = 0; i < CONFIG_OPTIONS; i++) {
+        const struct option *option = config_option((enum config_option)i);
+
+        if (option->kind->clear)
+            option->kind->clear(config_table_member(config, option));
+        free(config->origins[i].text);
+    }
+    free_lists(config);
+    credentials_free(config->credentials);
+    free(config->name);
+    free(config->process_name);
+    free(config->broker_url);
+    free(config->broker_vhost);
+    free(config->queue);
+    free(config->nodupe_base);
+    free(config->path);
+    free(config->config_dir);
+    free(config->state_dir);
+    free(config->subscription_dir);
+    free(config->log_path);
+    free(config->metrics_path);
+    free(config);
+}
+
+void config_export_environment(const struct config *config)
+{
+    for (size_t i = config->environment_count; i > 0; i--)
+        setenv(config->environment[i - 1].name, config->environment[i - 1].value, 0);
+}

@@ -1,0 +1,194 @@
+/*
+ * Options whose order in the file matters.
+ *
+ * Each line appends to a list and captures what was set above it: a rule the directory, a binding
+ * the exchange and the prefix of topics. That is why exchange and broker have to be known here and
+ * cannot wait for the end of the file.
+ */
+#include "settings/config_kinds.h"
+
+#include "settings/config_loader.h"
+#include "settings/config_notes.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* The configuration that `target`, the member of `option`, is part of. */
+static struct config *config_around(const struct option *option, void *target)
+{
+    return (struct config *)((char *)target - option->offset);
+}
+
+/* Ends the pattern behind its first word; what follows may only be a comment. */
+static bool end_pattern(struct config *config, const struct option *option, char *pattern,
+                        struct error *err)
+{
+    char *rest = pattern + strcspn(pattern, " ");
+
+    if (!*rest)
+        return true;
+    *rest++ = '\0';
+    if (*rest == '#')
+        config_notes_warn_here(config, option,
+                               "what follows the pattern is taken as a comment; sr3 takes it as "
+                               "a rule for file names and fails");
+    else if (strcmp(rest, "None") != 0)
+        return error_set(err, ERROR_OPERATOR,
+                         "a second word, a rule for file names, is not supported yet");
+    return true;
+}
+
+static bool add_rule(struct config *config, const struct option *option, const char *text,
+                     struct error *err)
+{
+    const struct conf_setting *current = config->loader->current;
+    char *pattern = memory_copy(text);
+
+    if (!end_pattern(config, option, pattern, err)) {
+        free(pattern);
+        return false;
+    }
+    config->rules = memory_resize(config->rules, config->rule_count + 1, sizeof(*config->rules));
+    config->rules[config->rule_count++] = (struct config_rule){
+        .accept = option->kind == &option_ACCEPT,
+        .pattern = pattern,
+        .directory = memory_copy(config->directory ? config->directory : config->loader->start_dir),
+        .file = config_notes_keep_file(config, current->file),
+        .line = current->line,
+    };
+    return true;
+}
+
+static bool parse_accept(const struct option *option, const char *text, void *target,
+                         struct error *err)
+{
+    ++*(size_t *)target;
+    return add_rule(config_around(option, target), option, text, err);
+}
+
+const struct option_kind option_ACCEPT = {.whole_line = true, .parse = parse_accept};
+
+static bool parse_reject(const struct option *option, const char *text, void *target,
+                         struct error *err)
+{
+    ++*(size_t *)target;
+    return add_rule(config_around(option, target), option, text, err);
+}
+
+const struct option_kind option_REJECT = {.whole_line = true, .parse = parse_reject};
+
+void config_kinds_choose_exchange(struct config *config)
+{
+    const char *user = config->broker.parts.user, *suffix = config->exchange_suffix;
+
+    if (config->exchange)
+        return;
+    config->exchange = memory_format("%s%s%s%s", strcmp(user, "anonymous") ? "xs_" : "xpublic",
+                                     strcmp(user, "anonymous") ? user : "", suffix ? "_" : "",
+                                     suffix ? suffix : "");
+}
+
+bool config_kinds_add_binding(struct config *config, const char *topic, struct error *err)
+{
+    const char *prefix = config->topic_prefix;
+    char *whole = memory_format("%s%s%s", prefix ? prefix : "", prefix ? "." : "", topic);
+
+    for (char *c = whole; *c; c++)
+        if (*c == '/')
+            *c = '.';
+    config_kinds_choose_exchange(config);
+    if (strlen(whole) > CONFIG_AMQP_NAME_MAX || strlen(config->exchange) > CONFIG_AMQP_NAME_MAX) {
+        free(whole);
+        return error_set(err, ERROR_OPERATOR,
+                         "topic or exchange is too long: AMQP allows 255 bytes each");
+    }
+    config->bindings =
+        memory_resize(config->bindings, config->binding_count + 1, sizeof(*config->bindings));
+    config->bindings[config->binding_count++] =
+        (struct config_binding){.exchange = memory_copy(config->exchange), .topic = whole};
+    return true;
+}
+
+static bool parse_subtopic(const struct option *option, const char *text, void *target,
+                           struct error *err)
+{
+    static const char *const none[] = {"None", "off", "False"};
+    struct config *config = config_around(option, target);
+
+    if (!config->broker.text)
+        return error_set(err, ERROR_OPERATOR, "the broker line has to stand above it");
+    ++*(size_t *)target;
+    config->loader->late = CONFIG_NOT_LATE;
+    for (size_t i = 0; i < COUNT_OF(none); i++)
+        if (!strcasecmp(text, none[i]))
+            return true;
+    return config_kinds_add_binding(config, text, err);
+}
+
+const struct option_kind option_SUBTOPIC = {.parse = parse_subtopic};
+
+/* Those in files are read by conf_file.c and never come here. */
+static bool parse_include(const struct option *option, const char *text, void *target,
+                          struct error *err)
+{
+    (void)option;
+    (void)text;
+    (void)target;
+    return error_set(err, ERROR_OPERATOR, "works only in files");
+}
+
+const struct option_kind option_INCLUDE = {.parse = parse_include};
+
+static bool is_variable_name(const char *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)name[i]) && name[i] != '_')
+            return false;
+    return length > 0 && !isdigit((unsigned char)*name);
+}
+
+static bool parse_declare(const struct option *option, const char *text, void *target,
+                          struct error *err)
+{
+    struct config *config = config_around(option, target);
+    const char *equals = strchr(text, '=');
+
+    if (strncmp(text, "env ", 4) != 0) {
+        config_notes_warn_here(config, option, "only 'declare env' has an effect");
+        return true;
+    }
+    text += 4;
+    if (!equals || !is_variable_name(text, (size_t)(equals - text)))
+        return error_set(err, ERROR_OPERATOR, "write it as 'declare env NAME=VALUE'");
+    config->environment = memory_resize(config->environment, config->environment_count + 1,
+                                        sizeof(*config->environment));
+    config->environment[config->environment_count++] = (struct config_variable){
+        .name = memory_copy_bytes(text, (size_t)(equals - text)), .value = memory_copy(equals + 1)};
+    ++*(size_t *)target;
+    return true;
+}
+
+const struct option_kind option_DECLARE = {.whole_line = true, .parse = parse_declare};
+
+/*
+ * In sr3, `discard true` changes nothing, and the common container example has it although its
+ * files are meant to stay. `discard` alone removes each file once it is there.
+ */
+static bool parse_discard(const struct option *option, const char *text, void *target,
+                          struct error *err)
+{
+    struct config *config = config_around(option, target);
+
+    if (!*text || !strcasecmp(text, "on"))
+        return error_set(err, ERROR_OPERATOR,
+                         "it asks for delete_destination, removing files after download, which "
+                         "this version cannot do; remove the line to keep them");
+    if (config->loader->current)
+        config_notes_warn_here(config, option,
+                               "a value behind it has no effect, as in sr3: files stay");
+    return true;
+}
+
+const struct option_kind option_DISCARD = {.bare_allowed = true, .parse = parse_discard};

@@ -1,0 +1,886 @@
+/*
+ * Configurations: value grammars, order, variables, names, what is resolved, and the texts of
+ * errors and warnings. Files are written below a temporary directory that is home and
+ * configuration.
+ */
+#include "base/log.h"
+#include "settings/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BROKER "broker amqps://dd.weather.gc.ca/\n"
+
+static char home[] = "/tmp/sr3sub-test-XXXXXX";
+
+/* --- values ---------------------------------------------------------------------------------- */
+
+#define BAD INT64_MIN
+
+static const struct {
+    const struct option_kind *kind;
+    const char *text;
+    int64_t value; /* BAD: must be refused */
+} numbers[] = {
+    {&option_DURATION, "0", 0},
+    {&option_DURATION, "90", 90000},
+    {&option_DURATION, "1.5s", 1500},
+    {&option_DURATION, ".1", 100},
+    {&option_DURATION, "5m", 300000},
+    {&option_DURATION, "5M", 300000},
+    {&option_DURATION, "2h", 7200000},
+    {&option_DURATION, "1d", 86400000},
+    {&option_DURATION, "1000d", 86400000000},
+    {&option_DURATION, "1w", 604800000},
+    {&option_DURATION, "1h30m", 5400000},
+    {&option_DURATION, "1m30s", 90000},
+    {&option_DURATION, "1m1.5s", 61500},
+    {&option_DURATION, "1d12h", 129600000},
+    {&option_DURATION, "2w3d", 1468800000},
+    {&option_DURATION, "none", 0},
+    {&option_DURATION, "Off", 0},
+    {&option_DURATION, "false", 0},
+    {&option_DURATION, "on", 300000},
+    {&option_DURATION, "True", 300000},
+    {&option_DURATION, "", BAD},
+    {&option_DURATION, "m", BAD},
+    {&option_DURATION, ".", BAD},
+    {&option_DURATION, "-3s", BAD},
+    {&option_DURATION, "3y", BAD},
+    {&option_DURATION, "1d30m", BAD},
+    {&option_DURATION, "1h5", BAD},
+    {&option_DURATION, "1.5h30m", BAD},
+    {&option_DURATION, "1s1s", BAD},
+    {&option_DURATION, "5 parsecs", BAD},
+    {&option_DURATION, "nan", BAD},
+    {&option_DURATION, "inf", BAD},
+    {&option_DURATION, "0x10", BAD},
+    {&option_DURATION, "1e3", BAD},
+    {&option_DURATION, "99999999999999d", BAD},
+    {&option_COUNT, "25", 25},
+    {&option_COUNT, "+3", 3},
+    {&option_COUNT, "1k", 1000},
+    {&option_COUNT, "1kb", 1024},
+    {&option_COUNT, "5ki", 5120},
+    {&option_COUNT, "1.5m", 1500000},
+    {&option_COUNT, "-1", BAD},
+    {&option_COUNT, "2.5", BAD},
+    {&option_COUNT, "", BAD},
+    {&option_COUNT, "many", BAD},
+    {&option_COUNT, "3000000000", BAD},
+    {&option_COUNT, "1x", BAD},
+    {&option_SIZE, "4096", 4096},
+    {&option_SIZE, "1k", 1000},
+    {&option_SIZE, "1kb", 1024},
+    {&option_SIZE, "1KiB", 1024},
+    {&option_SIZE, "1MB", 1048576},
+    {&option_SIZE, "7b", 7},
+    {&option_SIZE, "1.5m", 1500000},
+    {&option_SIZE, "2t", 2000000000000},
+    {&option_SIZE, "1kk", BAD},
+    {&option_SIZE, "k", BAD},
+    {&option_SIZE, "-1k", BAD},
+    {&option_SIZE, "99999999t", BAD},
+    {&option_PERM, "0644", 0644},
+    {&option_PERM, "755", 0755},
+    {&option_PERM, "0", 0},
+    {&option_PERM, "8", BAD},
+    {&option_PERM, "", BAD},
+    {&option_PERM, "u+x", BAD},
+    {&option_PERM, "10000", BAD},
+    {&option_FLAG, "", 1},
+    {&option_FLAG, "TRUE", 1},
+    {&option_FLAG, "yes", 1},
+    {&option_FLAG, "on", 1},
+    {&option_FLAG, "1", 1},
+    {&option_FLAG, "y", 0},
+    {&option_FLAG, "enabled", 0},
+    {&option_FLAG, "False", 0},
+    {&option_FLAG, "2", 0},
+    {&option_CHOICE, "a", 0},
+    {&option_CHOICE, "B", 1},
+    {&option_CHOICE, "bb", 1},
+    {&option_CHOICE, "c", 2},
+    {&option_CHOICE, "b|bb", BAD},
+    {&option_CHOICE, "d", BAD},
+    {&option_CHOICE, "", BAD},
+    {&option_SET, "a", 1},
+    {&option_SET, "a,c", 5},
+    {&option_SET, "b|c", 6},
+    {&option_SET, "none", 0},
+    {&option_SET, "all", 7},
+    {&option_SET, "a,d", BAD},
+};
+
+static void numbers_are_parsed(void **state)
+{
+    static const struct option option = {.name = "x", .choices = "a,b|bb,c", .on = "300s"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        const struct option_kind *kind = numbers[i].kind;
+        union {
+            int64_t wide;
+            int narrow;
+        } target = {.wide = 0};
+        struct error err = {0};
+        bool parsed = kind->parse(&option, numbers[i].text, &target, &err);
+        bool is_wide = kind == &option_DURATION || kind == &option_SIZE;
+        int64_t value = is_wide ? target.wide : target.narrow;
+
+        if (parsed != (numbers[i].value != BAD) || (parsed && value != numbers[i].value))
+            fail_msg("row %zu, '%s': got %" PRId64 " (%s)", i, numbers[i].text, value, err.text);
+        if (!parsed && err.kind != ERROR_OPERATOR)
+            fail_msg("row %zu, '%s': error kind %d", i, numbers[i].text, (int)err.kind);
+    }
+}
+
+static void sets_are_changed(void **state)
+{
+    static const struct option option = {.name = "x", .choices = "a,b,c"};
+    static const struct {
+        const char *text;
+        unsigned before, after;
+    } sets[] = {{"+a", 2, 3},    {"+a,c", 2, 7}, {"-b", 7, 5},   {"-a,b", 7, 4},
+                {"+a,-b", 2, 1}, {"c", 3, 4},    {"-all", 7, 0}, {"+all", 0, 7}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sets); i++) {
+        struct error err = {0};
+        unsigned set = sets[i].before;
+
+        if (!option_SET.parse(&option, sets[i].text, &set, &err) || set != sets[i].after)
+            fail_msg("'%s': got %u (%s)", sets[i].text, set, err.text);
+    }
+}
+
+static const struct {
+    const struct option_kind *kind;
+    const char *text;
+    const char *value; /* "~" in front stands for home; NULL: unset; "BAD": refused */
+} texts[] = {
+    {&option_STRING, "a b", "a b"},
+    {&option_STRING, "None", NULL},
+    {&option_STRING, "none", "none"},
+    {&option_PATH, "/a", "/a"},
+    {&option_PATH, "//d//e/", "/d/e"},
+    {&option_PATH, "/./a/.", "/a"},
+    {&option_PATH, "/", "/"},
+    {&option_PATH, "~", "~"},
+    {&option_PATH, "~/x y", "~/x y"},
+    {&option_PATH, "rel/dir", "~/rel/dir"},
+    {&option_PATH, ".", "~"},
+    {&option_PATH, "None", NULL},
+    {&option_PATH, "~nobody-is-called-so/x", "BAD"},
+    {&option_PATH, "/a/${1}", "BAD"},
+    {&option_INFLIGHT, ".tmp", ".tmp"},
+    {&option_INFLIGHT, ".", "."},
+    {&option_INFLIGHT, "tmp/", "tmp/"},
+    {&option_INFLIGHT, "None", NULL},
+    {&option_INFLIGHT, "off", NULL},
+    {&option_INFLIGHT, "/abs/", "BAD"},
+    {&option_INFLIGHT, "../", "BAD"},
+    {&option_INFLIGHT, "30", "BAD"},
+    {&option_INFLIGHT, "umask", "BAD"},
+    {&option_INFLIGHT, ".a/b", "BAD"},
+    {&option_INFLIGHT, "", "BAD"},
+};
+
+static void texts_are_parsed(void **state)
+{
+    static const struct option option = {.name = "x"};
+
+    (void)state;
+    assert_int_equal(chdir(home), 0);
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        const char *wanted = texts[i].value ? texts[i].value : "unset";
+        struct error err = {0};
+        char *value = NULL, *full = NULL;
+        bool parsed = texts[i].kind->parse(&option, texts[i].text, &value, &err);
+
+        full = memory_format("%s%s", *wanted == '~' ? home : "", wanted + (*wanted == '~'));
+        if (strcmp(parsed ? value ? value : "unset" : "BAD", full) != 0)
+            fail_msg("'%s': got '%s' (%s)", texts[i].text, value ? value : "unset", err.text);
+        free(value);
+        free(full);
+    }
+}
+
+/* --- whole configurations -------------------------------------------------------------------- */
+
+static char *path_of(const char *name)
+{
+    return memory_format("%s/.config/sr3/%s", home, name);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char *path = path_of(name);
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    chmod(path, 0600);
+    free(path);
+}
+
+static void remove_config(const char *name)
+{
+    char *path = path_of(name);
+
+    unlink(path);
+    free(path);
+}
+
+/* `text` with '~' where the temporary directory is named. */
+static char *shorten(const char *text)
+{
+    char *copy = memory_copy(text), *at;
+
+    while ((at = strstr(copy, home))) {
+        *at = '~';
+        memmove(at + 1, at + strlen(home), strlen(at + strlen(home)) + 1);
+    }
+    return copy;
+}
+
+static struct config *load_with(const char *text, const struct config_request *request,
+                                struct error *err)
+{
+    *err = (struct error){0};
+    if (text)
+        write_file("subscribe/t.conf", text);
+    return config_load(request, err);
+}
+
+static struct config *load(const char *text, struct error *err)
+{
+    const struct config_request request = {.name = "subscribe/t", .instance = 3};
+
+    return load_with(text, &request, err);
+}
+
+static struct config *must_load(const char *text)
+{
+    struct error err;
+    struct config *config = load(text, &err);
+
+    if (!config)
+        fail_msg("'%s': %s", text, err.text);
+    return config;
+}
+
+static void defaults_are_those_of_sr3(void **state)
+{
+    struct config *c = must_load(BROKER);
+
+    (void)state;
+    assert_string_equal(c->broker.parts.user, "anonymous");
+    assert_string_equal(c->broker.parts.password, "anonymous");
+    assert_string_equal(c->broker_url, "amqps://anonymous@dd.weather.gc.ca:5671/");
+    assert_string_equal(c->broker_vhost, "/");
+    assert_string_equal(c->exchange, "xpublic");
+    assert_int_equal(c->binding_count, 1);
+    assert_string_equal(c->bindings[0].topic, "v03.#");
+    assert_string_equal(c->queue, "q_anonymous.subscribe.t.t");
+    assert_string_equal(c->directory, home);
+    assert_string_equal(c->nodupe_base, "sr3.nodupe.subscribe.t");
+    assert_true(c->queue_declare && c->queue_bind && c->durable && !c->auto_delete);
+    assert_true(c->accept_unmatched && !c->mirror && c->download && c->overwrite);
+    assert_true(c->perm_copy && c->time_copy && !c->log_stdout && !c->statehost);
+    assert_int_equal(c->prefetch, 256);
+    assert_int_equal(c->attempts, 3);
+    assert_int_equal(c->timeout_ms, 300000);
+    assert_int_equal(c->expire_ms, 0);
+    assert_int_equal(c->retry_ttl_ms, 0);
+    assert_int_equal(c->nodupe_ttl_ms, 0);
+    assert_int_equal(c->nodupe_driver, CONFIG_DRIVER_DISK);
+    assert_int_equal(c->tls_rigour, CONFIG_TLS_NORMAL);
+    assert_int_equal(c->durability, CONFIG_DURABILITY_GROUP);
+    assert_int_equal(c->perm_dir_default, 0775);
+    assert_int_equal(c->perm_log, 0600);
+    assert_null(c->log_file);
+    assert_int_equal(c->log_level, LOG_INFO);
+    assert_int_equal(c->log_events, CONFIG_LOG_AFTER_ACCEPT | CONFIG_LOG_AFTER_POST |
+                                        CONFIG_LOG_AFTER_WORK | CONFIG_LOG_ON_HOUSEKEEPING);
+    assert_int_equal(c->transfers_max, 32);
+    assert_int_equal(c->transfers_max_per_host, 16);
+    assert_int_equal(c->stop_grace_ms, 8000);
+    assert_null(c->inflight);
+    assert_null(c->origins[CONFIG_OPTION_expire_ms].file);
+    config_free(c);
+}
+
+static void settings_are_applied(void **state)
+{
+    struct config *c = must_load(BROKER "prefetch 0\nexpiry 10m\nlogEvents +gather\nlogReject\n"
+                                        "debug on\nexpire 20m\nll none\nat 7\ntls_rigour LAX\n");
+
+    (void)state;
+    assert_int_equal(c->prefetch, 256);
+    assert_int_equal(c->expire_ms, 1200000);
+    assert_int_equal(c->retry_ttl_ms, 1200000);
+    assert_int_equal(c->origins[CONFIG_OPTION_expire_ms].line, 7);
+    assert_string_equal(c->origins[CONFIG_OPTION_expire_ms].file, c->path);
+    assert_true(c->log_events & CONFIG_LOG_GATHER && c->log_events & CONFIG_LOG_REJECT);
+    assert_int_equal(c->log_level, LOG_DEBUG);
+    assert_int_equal(c->attempts, 7);
+    assert_int_equal(c->tls_rigour, CONFIG_TLS_LAX);
+    config_free(c);
+    c = must_load(BROKER "expire 10m\nretry_ttl 0\nnodupe_ttl on\n");
+    assert_int_equal(c->retry_ttl_ms, 0);
+    assert_int_equal(c->nodupe_ttl_ms, 300000);
+    config_free(c);
+}
+
+static void rules_capture_the_directory(void **state)
+{
+    static const struct {
+        bool accept;
+        const char *pattern, *directory;
+        int line;
+    } rules[] = {{true, ".*first", "~", 2},
+                 {true, ".*GIF.*", "~/data", 4},
+                 {false, ".*", "~/data", 5},
+                 {true, "x#y", "/other", 7}};
+    struct config *c = must_load(BROKER "accept .*first\ndirectory ~/data\naccept .*GIF.*  # c\n"
+                                        "reject .*\ndirectory /other\naccept x#y None\n"
+                                        "directory /end\n");
+
+    (void)state;
+    assert_int_equal(c->rule_count, COUNT_OF(rules));
+    for (size_t i = 0; i < COUNT_OF(rules); i++) {
+        char *directory = shorten(c->rules[i].directory);
+
+        assert_int_equal(c->rules[i].accept, rules[i].accept);
+        assert_string_equal(c->rules[i].pattern, rules[i].pattern);
+        assert_string_equal(directory, rules[i].directory);
+        assert_int_equal(c->rules[i].line, rules[i].line);
+        assert_string_equal(c->rules[i].file, c->path);
+        free(directory);
+    }
+    assert_string_equal(c->directory, "/end");
+    assert_int_equal(c->warning_count, 2); /* the comment; the shared name of the queue */
+    config_free(c);
+}
+
+static const struct {
+    const char *lines, *bindings; /* "exchange topic;" for each */
+} bindings[] = {
+    {BROKER, "xpublic v03.#;"},
+    {BROKER "topicPrefix v02.post\nsubtopic #\n", "xpublic v02.post.#;"},
+    {BROKER "topicPrefix v02/post\nsubtopic */a/b.#\n", "xpublic v02.post.*.a.b.#;"},
+    {BROKER "subtopic # # comment\n", "xpublic v03.#;"},
+    {BROKER "subtopic None\n", ""},
+    {BROKER "subtopic off\n", ""},
+    {BROKER "subtopic a\nexchange x2\ntopicPrefix v02.post\nsubtopic b\n",
+     "xpublic v03.a;x2 v02.post.b;"},
+    {BROKER "exchangeSuffix s\nsubtopic a\nexchangeSuffix t\nsubtopic b\n",
+     "xpublic_s v03.a;xpublic_s v03.b;"},
+    {BROKER "exchangeSuffix s\nexchange x\nsubtopic a\n", "x v03.a;"},
+    {BROKER "topicPrefix None\nsubtopic a\n", "xpublic a;"},
+    {"broker amqp://bob:x@h/v\nsubtopic a\n", "xs_bob v03.a;"},
+    {"broker amqp://bob:x@h/v\nexchange_suffix s\n", "xs_bob_s v03.#;"},
+};
+
+static void bindings_are_made(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(bindings); i++) {
+        struct config *c = must_load(bindings[i].lines);
+        char *got = memory_copy("");
+
+        for (size_t j = 0; j < c->binding_count; j++)
+            memory_replace(&got, memory_format("%s%s %s;", got, c->bindings[j].exchange,
+                                               c->bindings[j].topic));
+        if (strcmp(got, bindings[i].bindings) != 0)
+            fail_msg("'%s': got '%s'", bindings[i].lines, got);
+        free(got);
+        config_free(c);
+    }
+}
+
+static const struct {
+    const char *lines, *queue;
+} queues[] = {
+    {BROKER, "q_anonymous.subscribe.t.t"},
+    {BROKER "queueShare s\n", "q_anonymous.subscribe.t.s"},
+    {BROKER "queueShare s\nqueueName q_x\n", "q_x"},
+    {BROKER "qn q_${BROKER_USER}.${PROGRAM}.${CONFIG}.${NOSUCH}\n",
+     "q_anonymous.subscribe.t.${NOSUCH}"},
+    {"queue q_${BROKER_USER}\n" BROKER, "q_${BROKER_USER}"},
+    {"broker amqp://bob:x@h/\n", "q_bob.subscribe.t.t"},
+    {BROKER "queueName q_${SR_INSTANCE}_${INSTANCE}\n", "q_3_3"},
+    {BROKER "source s9\nqueueName q_${SOURCE}_${EXCHANGE}\n", "q_s9_env"},
+    {BROKER "declare env A=a b=c\ndeclare env HOME=no\nqueueName ${A}\n", "a b=c"},
+    {BROKER "queueName q\nqueueName None\n", "q_anonymous.subscribe.t.t"},
+};
+
+static void queues_are_named(void **state)
+{
+    (void)state;
+    setenv("EXCHANGE", "env", 1); /* an option that is set wins, one that is not does not */
+    setenv("SOURCE", "env", 1);
+    for (size_t i = 0; i < COUNT_OF(queues); i++) {
+        struct config *c = must_load(queues[i].lines);
+
+        if (strcmp(c->queue, queues[i].queue) != 0)
+            fail_msg("'%s': got '%s'", queues[i].lines, c->queue);
+        config_free(c);
+    }
+    unsetenv("EXCHANGE");
+    unsetenv("SOURCE");
+}
+
+/* --- errors and warnings --------------------------------------------------------------------- */
+
+#define T "~/.config/sr3/subscribe/t.conf:"
+
+static const struct {
+    const char *lines, *text;
+} errors[] = {
+    {"", "~/.config/sr3/subscribe/t.conf: there is no broker; add a line such as 'broker "
+         "amqps://dd.weather.gc.ca/'"},
+    {BROKER "director /data\n",
+     T "2: option 'director' is unknown to this version; did you mean 'directory'?"},
+    {BROKER "\nstrip 3\n", T "3: option 'strip' is unknown to this version; remove the line if "
+                             "files can be handled without it"},
+    {"amqps://bob:secret@h/\n", T "1: option 'amqps://...@h/' is unknown to this version; remove "
+                                  "the line if files can be handled without it"},
+    {BROKER "timeout 3y\n", T "2: option 'timeout': '3y' is no duration; write a duration such as "
+                              "90, 1.5s, 5m, 2h, 1d, 3w or 1h30m"},
+    {BROKER "housekeeping 0\n", T "2: option 'housekeeping': '0' is out of range; write a duration "
+                                  "from 1s to 1d"},
+    {BROKER "expire -5m\n", T "2: option 'expire': '-5m' is out of range; write a duration from 0s "
+                              "to 4294967.295s"},
+    {BROKER "transfersMax 0\n",
+     T "2: option 'transfersMax': '0' is out of range; write a number from 1 to 10000"},
+    {BROKER "prefetch x\n", T "2: option 'prefetch': 'x' is no number; write digits, such as 25"},
+    {BROKER "instances\n", T "2: option 'instances': the value is missing"},
+    {BROKER "tlsRigour tight\n",
+     T "2: option 'tlsRigour': 'tight' is unknown; write one of: lax,normal,strict"},
+    {BROKER "nodupe_driver redis\n", T "2: option 'nodupe_driver': redis needs a line such as "
+                                       "'nodupe_redis_serverurl redis://host:6379/0'"},
+    {BROKER "nodupe_redis_serverurl http://h/\n", T "2: option 'nodupe_redis_serverurl': 'http' is "
+                                                    "unknown; write one of: redis,rediss,unix"},
+    {"broker mqtt://h/\n", T "1: option 'broker': 'mqtt' is unknown; write one of: amqp,amqps"},
+    {"broker bob:secret@h\n", T "1: option 'broker': read URL: it has to begin like 'https://'"},
+    {"broker amqp://eve@h:1/v\n",
+     T "1: option 'broker': there is no password for user 'eve'; add the line "
+       "'amqp://eve:PASSWORD@h:1/v' to ~/.config/sr3/credentials.conf"},
+    {"subtopic #\n" BROKER, T "1: option 'subtopic': the broker line has to stand above it"},
+    {BROKER "accept a DESTFN=x\n", T "2: option 'accept': a second word, a rule for file names, is "
+                                     "not supported yet"},
+    {BROKER "directory /d/${YYYYMMDD}\n",
+     T "2: option 'directory': '/d/${YYYYMMDD}' has a variable that is unknown, or differs from "
+       "file to file, which this version cannot do; write a path without it"},
+    {BROKER "discard\n", T "2: option 'discard': it asks for delete_destination, removing files "
+                           "after download, which this version cannot do; remove the line to keep "
+                           "them"},
+    {BROKER "discard on\n", T "2: option 'discard': it asks for delete_destination, removing files "
+                              "after download, which this version cannot do; remove the line to "
+                              "keep them"},
+    {BROKER "inflight umask\n",
+     T "2: option 'inflight': 'umask' cannot name files under way; write "
+       "'.', an ending such as '.tmp', a directory such as 'tmp/', or "
+       "'none'"},
+    {BROKER "declare env 1A=x\n", T "2: option 'declare': write it as 'declare env NAME=VALUE'"},
+    {BROKER "include more.inc\n", "~/.config/sr3/subscribe/more.inc:2: option 'permLog': 'rw' are "
+                                  "no permissions; write octal digits, such as 644"},
+    {BROKER "nodupe_driver redis\nnodupe_redis_serverurl redis://r\nnodupe_redis_keybase "
+            "0123456789012345678901234567890123456789012345678901234567890123456789\n",
+     T "4: option 'nodupe_redis_keybase': "
+       "'0123456789012345678901234567890123456789012345678901234567890123456789' is longer than 64 "
+       "bytes, set a shorter one"},
+};
+
+static void errors_name_the_line(void **state)
+{
+    (void)state;
+    write_file("subscribe/more.inc", "mirror on\npermLog rw\n");
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        struct error err;
+        struct config *c = load(errors[i].lines, &err);
+        char *text = shorten(err.text);
+
+        if (c || err.kind != ERROR_OPERATOR || strcmp(text, errors[i].text) != 0)
+            fail_msg("'%s':\n got %s\nwant %s", errors[i].lines, c ? "no error" : text,
+                     errors[i].text);
+        free(text);
+    }
+}
+
+static const struct {
+    const char *lines, *text; /* "": no warning */
+} warnings[] = {
+    {"mirror on\naccept .*\n", ""},
+    {"accept .*\nmirror on\n", T "4: option 'mirror': it changes behind an accept or reject line, "
+                                 "but counts for all of them"},
+    {"accept .*gif # x\n", T "3: option 'accept': what follows the pattern is taken as a comment; "
+                             "sr3 takes it as a rule for file names and fails"},
+    {"mirror y\n", T "3: option 'mirror': the value counts as off; write on or off"},
+    {"timeout 5m # long\n", ""},
+    {"timeout 5m long\n", T "3: option 'timeout': only the first word of its value counts"},
+    {"source s9 # x\n", T "3: option 'source': '#' begins a comment only at the start of a line; "
+                          "here it is part of the value"},
+    {"discard true\n", T "3: option 'discard': a value behind it has no effect, as in sr3: files "
+                         "stay"},
+    {"declare source x\n", T "3: option 'declare': only 'declare env' has an effect"},
+    {"subtopic a\ntopicPrefix v02\n",
+     T "4: option 'topicPrefix': has no effect behind the subtopic lines"},
+    {"subtopic a\ntopicPrefix v02\nsubtopic b\n", ""},
+    {"include nosuch.inc\n", T "3: option 'include': read '~/.config/sr3/nosuch.inc': No such file "
+                               "or directory"},
+    {"queueName q_${RAND8}\n",
+     T "3: option 'queueName': the queue gets another name at each start, "
+       "so announcements between two starts are lost"},
+    {"queueName q_${INSTANCE}\n",
+     T "3: option 'queueName': each instance gets a queue of its own and fetches every file"},
+    {"queueName q_${HOSTNAME}\n", T "3: option 'queueName': each host or container gets a queue of "
+                                    "its own and fetches every file"},
+    {"queueName q_${HOSTNAME}\ninstances 3\n", ""},
+    {"queueName None\n", "~/.config/sr3/subscribe/t.conf: the queue 'q_anonymous.subscribe.t.t' is "
+                         "shared with everybody else who uses this name as anonymous; set "
+                         "queueName or queueShare"},
+};
+
+static void warnings_name_the_line(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(warnings); i++) {
+        char *lines = memory_format(BROKER "queueName q_x\n%s", warnings[i].lines);
+        struct config *c = must_load(lines);
+        char *text = shorten(c->warning_count ? c->warnings[0] : "");
+
+        if (c->warning_count > 1 || strcmp(text, warnings[i].text) != 0)
+            fail_msg("'%s':\n got %s\nwant %s", warnings[i].lines, text, warnings[i].text);
+        free(text);
+        free(lines);
+        config_free(c);
+    }
+}
+
+static void general_files_come_first(void **state)
+{
+    struct config *c;
+    char *text;
+
+    (void)state;
+    write_file("admin.conf", "timeout 1\nexpire 1\nmirror on\n");
+    write_file("default.conf", BROKER "timeout 2\ndownload off\ndirectory /default\n");
+    c = must_load("timeout 3\naccept .*\nqueueName q\n");
+    assert_int_equal(c->timeout_ms, 3000);
+    assert_int_equal(c->expire_ms, 1000);
+    assert_false(c->mirror);
+    assert_true(c->download);
+    assert_null(c->origins[CONFIG_OPTION_mirror].file);
+    assert_string_equal(c->rules[0].directory, "/default");
+    assert_int_equal(c->warning_count, 2);
+    text = shorten(c->warnings[0]);
+    assert_string_equal(text, "~/.config/sr3/admin.conf:3: option 'mirror': has no effect in this "
+                              "file, set it in each configuration");
+    free(text);
+    config_free(c);
+    remove_config("admin.conf");
+    remove_config("default.conf");
+}
+
+static void arguments_come_last(void **state)
+{
+    const struct config_argument arguments[] = {
+        {"b", "amqp://carl:pw@h/v/"}, {"debug", NULL}, {"attempts", "9"}};
+    const struct config_argument wrong[] = {{"attempts", "none"}};
+    struct config_request request = {.name = "t", .arguments = arguments, .argument_count = 3};
+    struct error err;
+    struct config *c = load_with("attempts 4\nsubtopic a\n", &request, &err);
+
+    (void)state;
+    if (!c)
+        fail_msg("%s", err.text);
+    assert_string_equal(c->broker_url, "amqp://carl@h:5672/v/");
+    assert_string_equal(c->broker_vhost, "v");
+    assert_string_equal(c->bindings[0].exchange, "xs_carl");
+    assert_int_equal(c->attempts, 9);
+    assert_int_equal(c->log_level, LOG_DEBUG);
+    assert_string_equal(c->origins[CONFIG_OPTION_attempts].file, "command line");
+    config_free(c);
+    request = (struct config_request){.name = "t", .arguments = wrong, .argument_count = 1};
+    assert_null(load_with(BROKER, &request, &err));
+    assert_string_equal(err.text, "command line: option 'attempts': 'none' is no number; write "
+                                  "digits, such as 25");
+}
+
+static void credentials_are_used(void **state)
+{
+    struct config *c;
+
+    (void)state;
+    write_file("credentials.conf", "amqps://alice:pw@b.example.org/\namqps://x:y@z/ nosuch\n");
+    c = must_load("broker amqps://alice@b.example.org\nqueueName q\n");
+    assert_string_equal(c->broker.parts.password, "pw");
+    assert_int_equal(c->warning_count, 1);
+    config_free(c);
+    c = must_load("broker amqps://b.example.org/\n");
+    assert_string_equal(c->broker_url, "amqps://alice@b.example.org:5671/");
+    assert_string_equal(c->exchange, "xs_alice");
+    config_free(c);
+    remove_config("credentials.conf");
+}
+
+static const struct {
+    const char *typed;
+    bool from_config_option;
+    const char *name, *process_name, *base; /* name NULL: refused; process_name is the error */
+} names[] = {
+    {"subscribe/t", false, "t", "t", "sr3.nodupe.subscribe.t"},
+    {"subscribe/t.conf", false, "t", "t", "sr3.nodupe.subscribe.t"},
+    {"t", false, "t", "t", "sr3.nodupe.subscribe.t"},
+    {"t.conf", true, "t", "t", "sr3.nodupe.subscribe.t"},
+    {"subscribe/t.conf", true, "t", "subscribe/t", "sr3.nodupe.subscribe.subscribe/t"},
+    {"subscribe/d.o_t", true, "d.o_t", "subscribe/d.o_t", "sr3.nodupe.subscribe.subscribe/d_o_t"},
+    {"sarra/t", false, NULL,
+     "'sarra/t' names no configuration; write subscribe/NAME for the file NAME.conf", NULL},
+    {"subscribe/../t", false, NULL,
+     "'subscribe/../t' names no configuration; write subscribe/NAME for the file NAME.conf", NULL},
+    {"", false, NULL, "'' names no configuration; write subscribe/NAME for the file NAME.conf",
+     NULL},
+    {"..", false, NULL, "'..' names no configuration; write subscribe/NAME for the file NAME.conf",
+     NULL},
+    {"/etc/t.conf", false, NULL,
+     "'/etc/t.conf' names no configuration; write subscribe/NAME for the file NAME.conf", NULL},
+    {"subscribe/d.ot", false, NULL,
+     "read '~/.config/sr3/subscribe/d.ot.conf': there is no such file; did you mean "
+     "subscribe/d.o_t?",
+     NULL},
+    {"subscribe/zzz", false, NULL, "read '~/.config/sr3/subscribe/zzz.conf': there is no such file",
+     NULL},
+};
+
+static void names_are_resolved(void **state)
+{
+    (void)state;
+    write_file("subscribe/t.conf", BROKER);
+    write_file("subscribe/d.o_t.conf", BROKER);
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const struct config_request request = {.name = names[i].typed,
+                                               .from_config_option = names[i].from_config_option};
+        struct error err;
+        struct config *c = load_with(NULL, &request, &err);
+        char *text = shorten(err.text);
+
+        if (!c != !names[i].name || (!c && strcmp(text, names[i].process_name) != 0))
+            fail_msg("'%s': %s", names[i].typed, c ? "was taken" : text);
+        if (c && (strcmp(c->name, names[i].name) != 0 ||
+                  strcmp(c->process_name, names[i].process_name) != 0 ||
+                  strcmp(c->nodupe_base, names[i].base) != 0))
+            fail_msg("'%s': got %s, %s, %s", names[i].typed, c->name, c->process_name,
+                     c->nodupe_base);
+        free(text);
+        config_free(c);
+    }
+}
+
+static void paths_follow_the_environment(void **state)
+{
+    struct config *c = must_load(BROKER);
+    char *log = shorten(c->log_path), *metrics = shorten(c->metrics_path);
+    char *subscription = shorten(c->subscription_dir), host[256] = "", *wanted;
+
+    (void)state;
+    assert_string_equal(log, "~/.cache/sr3/log/subscribe_t_03.log");
+    assert_string_equal(metrics, "~/.cache/sr3/metrics/subscribe_t_03.json");
+    assert_string_equal(subscription, "~/.cache/sr3/subscribe/t");
+    free(log);
+    free(metrics);
+    free(subscription);
+    config_free(c);
+    setenv("XDG_CACHE_HOME", "/x", 1);
+    c = must_load(BROKER "statehost on\n");
+    unsetenv("XDG_CACHE_HOME");
+    gethostname(host, sizeof(host) - 1);
+    host[strcspn(host, ".")] = '\0';
+    wanted = memory_format("/x/sr3/%s", host);
+    assert_string_equal(c->state_dir, wanted);
+    free(wanted);
+    config_free(c);
+}
+
+static void declared_variables_are_exported(void **state)
+{
+    struct config *c = must_load(BROKER "declare env SR3SUB_T=1\ndeclare env SR3SUB_T=2\n"
+                                        "declare env HOME=/no\n");
+
+    (void)state;
+    config_export_environment(c);
+    assert_string_equal(getenv("SR3SUB_T"), "2");
+    assert_string_equal(getenv("HOME"), home);
+    config_free(c);
+    unsetenv("SR3SUB_T");
+}
+
+static void option_names_are_known(void **state)
+{
+    bool known;
+
+    (void)state;
+    assert_true(config_option_takes_value("timeout", &known) && known);
+    assert_true(config_option_takes_value("queue_name", &known) && known);
+    assert_false(config_option_takes_value("debug", &known));
+    assert_true(known);
+    assert_false(config_option_takes_value("Debug", &known));
+    assert_false(known);
+    assert_string_equal(config_option(CONFIG_OPTION_housekeeping_ms)->name, "housekeeping");
+    assert_true(option_is_flag_word("False") && !option_is_flag_word("foreground"));
+}
+
+/* --- the example of this project ------------------------------------------------------------- */
+
+static void link_example(const char *name)
+{
+    char *from = memory_format(PROJECT_DIR "/config/subscribe/%s", name);
+    char *below = memory_format("subscribe/%s", name), *to = path_of(below);
+
+    assert_int_equal(symlink(from, to), 0);
+    free(from);
+    free(below);
+    free(to);
+}
+
+static void dd_all_means_what_it_says(void **state)
+{
+    const struct config_argument arguments[] = {{"logStdout", NULL}};
+    const struct config_request request = {.name = "subscribe/dd_all.conf",
+                                           .from_config_option = true,
+                                           .instance = 5,
+                                           .arguments = arguments,
+                                           .argument_count = 1};
+    struct error err;
+    struct config *c;
+
+    (void)state;
+    link_example("dd_all.conf");
+    c = load_with(NULL, &request, &err);
+    if (!c)
+        fail_msg("%s", err.text);
+    assert_string_equal(c->broker_url, "amqps://anonymous@dd.weather.gc.ca:5671/");
+    assert_string_equal(c->broker.parts.password, "anonymous");
+    assert_string_equal(c->broker_vhost, "/");
+    assert_string_equal(c->queue, "q_anonymous_subscribe.dd_all.10597298.62348623");
+    assert_true(c->durable && !c->auto_delete);
+    assert_int_equal(c->expire_ms, 600000);
+    assert_int_equal(c->binding_count, 1);
+    assert_string_equal(c->bindings[0].exchange, "xpublic");
+    assert_string_equal(c->bindings[0].topic, "v02.post.#");
+    assert_string_equal(c->directory, "/tmp/dd_all");
+    assert_true(c->mirror && c->accept_unmatched && c->log_stdout);
+    assert_int_equal(c->rule_count, 0);
+    assert_int_equal(c->nodupe_ttl_ms, 86400000000);
+    assert_int_equal(c->nodupe_driver, CONFIG_DRIVER_REDIS);
+    assert_string_equal(c->nodupe_base, "sr3.nodupe.subscribe.subscribe/dd_all");
+    assert_string_equal(c->nodupe_redis_serverurl.parts.password, "SuperSecure");
+    assert_int_equal(c->retry_driver, CONFIG_DRIVER_REDIS);
+    assert_string_equal(c->redisqueue_serverurl.text, "redis://:SuperSecure@redis:6379/0");
+    assert_int_equal(c->retry_ttl_ms, 600000);
+    assert_string_equal(strrchr(c->metrics_path, '/'), "/subscribe_dd_all_05.json");
+    assert_int_equal(c->warning_count, 0);
+    config_free(c);
+}
+
+static void dd_all_local_is_for_one_host(void **state)
+{
+    const struct config_request request = {.name = "subscribe/dd_all_local"};
+    struct error err;
+    struct config *c;
+    char *directory;
+
+    (void)state;
+    link_example("dd_all_local.conf");
+    c = load_with(NULL, &request, &err);
+    if (!c)
+        fail_msg("%s", err.text);
+    directory = shorten(c->directory);
+    assert_string_equal(directory, "~/dd_all");
+    assert_int_equal(c->nodupe_driver, CONFIG_DRIVER_DISK);
+    assert_int_equal(c->retry_driver, CONFIG_DRIVER_DISK);
+    assert_int_equal(c->warning_count, 0);
+    assert_null(strstr(c->queue, "${"));
+    free(directory);
+    config_free(c);
+}
+
+/* --- the temporary home ---------------------------------------------------------------------- */
+
+static int make_home(void **state)
+{
+    static const char *const parts[] = {"/.config", "/.config/sr3", "/.config/sr3/subscribe"};
+    static const char *const variables[] = {
+        "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "SR_INSTANCE", "INSTANCE",
+        "EXCHANGE",        "SOURCE",         "A",           "NOSUCH"};
+
+    (void)state;
+    if (!mkdtemp(home) || setenv("HOME", home, 1) || chdir(home))
+        return -1;
+    for (size_t i = 0; i < COUNT_OF(variables); i++)
+        unsetenv(variables[i]);
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        char *path = memory_format("%s%s", home, parts[i]);
+        int made = mkdir(path, 0700);
+
+        free(path);
+        if (made)
+            return -1;
+    }
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *walk)
+{
+    (void)status;
+    (void)flag;
+    (void)walk;
+    return remove(path);
+}
+
+static int remove_home(void **state)
+{
+    (void)state;
+    return chdir("/") || nftw(home, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_are_parsed),
+        cmocka_unit_test(sets_are_changed),
+        cmocka_unit_test(texts_are_parsed),
+        cmocka_unit_test(defaults_are_those_of_sr3),
+        cmocka_unit_test(settings_are_applied),
+        cmocka_unit_test(rules_capture_the_directory),
+        cmocka_unit_test(bindings_are_made),
+        cmocka_unit_test(queues_are_named),
+        cmocka_unit_test(errors_name_the_line),
+        cmocka_unit_test(warnings_name_the_line),
+        cmocka_unit_test(general_files_come_first),
+        cmocka_unit_test(arguments_come_last),
+        cmocka_unit_test(credentials_are_used),
+        cmocka_unit_test(names_are_resolved),
+        cmocka_unit_test(paths_follow_the_environment),
+        cmocka_unit_test(declared_variables_are_exported),
+        cmocka_unit_test(option_names_are_known),
+        cmocka_unit_test(dd_all_means_what_it_says),
+        cmocka_unit_test(dd_all_local_is_for_one_host),
+    };
+    return cmocka_run_group_tests(tests, make_home, remove_home);
+}
