@@ -1,0 +1,584 @@
+/*
+ * Deliveries from RabbitMQ, and acks for them.
+ *
+ * librabbitmq reads frames for us; putting the frames of a delivery together, so that no call ever
+ * waits for the next one, is done here. Three of its habits shape this file: it may hold frames
+ * that it has already read, so it is drained until it says that nothing is left; it serves
+ * heartbeats only while it is being called, hence the timer; and its sends wait when the socket is
+ * full, hence the look at the socket before anything is sent.
+ */
+#include "stages/broker.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "stages/broker_connect.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BODY_MAX              (16 << 20) /* what is longer is cut, and so malformed to its reader */
+#define HEADERS_MAX           256
+#define RECONNECT_FIRST_MS    1000
+#define RECONNECT_MOST_MS     30000
+#define RECONNECT_OPERATOR_MS 2000 /* someone has to mend it first; doubled up to a minute */
+#define RECONNECT_SLOWEST_MS  60000
+#define CONNECTION_HELD_MS    1000 /* delays begin anew after a connection that worked this long */
+#define REPEAT_ERROR_MS       600000 /* the same failure is logged again after this time */
+#define CLOSE_TIMEOUT_MS      1000
+
+enum broker_state {
+    BROKER_WAITING,    /* for the time of the next attempt */
+    BROKER_CONNECTING, /* in the pool */
+    BROKER_CONNECTED
+};
+
+/* A delivery that the broker waits to hear about; in the order of tags. */
+struct broker_delivery {
+    struct list_link link;         /* in `open` */
+    struct list_link settled_link; /* in `settled` */
+    uint64_t tag;
+    bool settled, requeue;
+};
+
+struct broker {
+    struct loop *loop;
+    struct broker_settings settings;
+    struct arena texts; /* of the settings */
+    enum broker_state state;
+    bool closing, readable, stopping, blocked;
+    unsigned connections;
+    int failures;
+    int64_t next_try_ms, last_error_ms, connected_at_ms;
+    char last_error[500];
+    struct loop_timer *timer; /* the next attempt, or the next heartbeat */
+    struct loop_watch *watch;
+    struct broker_session session;
+    amqp_connection_state_t connection;
+    struct list open, settled;
+
+    /* the delivery whose frames are coming in */
+    bool delivering;
+    amqp_basic_deliver_t deliver;
+    amqp_basic_properties_t *properties;
+    uint64_t body_size, body_received;
+    struct slice body;     /* of a single frame, as it lies in the library's memory */
+    char *body_buffer;     /* of several frames */
+    size_t body_capacity;
+    struct envelope_header headers[HEADERS_MAX];
+    struct arena numbers; /* decimal text of header values */
+};
+
+static void broker_timer_due(void *context)
+{
+    struct broker *broker = context;
+
+    broker->readable = true; /* calling the library is what serves the heartbeat */
+}
+
+static void broker_socket_ready(void *context, int fd, int events)
+{
+    struct broker *broker = context;
+
+    (void)fd;
+    if (events & LOOP_READABLE)
+        broker->readable = true;
+    if (events & LOOP_WRITABLE) {
+        broker->blocked = false;
+        loop_watch_set(broker->watch, LOOP_READABLE);
+    }
+}
+
+static void broker_copy_settings(struct broker *broker, const struct broker_settings *from)
+{
+    struct broker_settings *to = &broker->settings;
+    struct arena *texts = &broker->texts;
+    struct broker_binding *bindings;
+
+    *to = *from;
+    to->host = arena_copy(texts, from->host, strlen(from->host));
+    to->vhost = arena_copy(texts, from->vhost, strlen(from->vhost));
+    to->user = arena_copy(texts, from->user, strlen(from->user));
+    to->password = arena_copy(texts, from->password, strlen(from->password));
+    to->url = arena_copy(texts, from->url, strlen(from->url));
+    to->queue = arena_copy(texts, from->queue, strlen(from->queue));
+    bindings = arena_take(texts, (from->binding_count + 1) * sizeof(*bindings));
+    for (size_t i = 0; i < from->binding_count; i++) {
+        const struct broker_binding *binding = &from->bindings[i];
+
+        bindings[i].exchange = arena_copy(texts, binding->exchange, strlen(binding->exchange));
+        bindings[i].topic = arena_copy(texts, binding->topic, strlen(binding->topic));
+    }
+    to->bindings = bindings;
+}
+
+struct broker *broker_open(struct loop *loop, const struct broker_settings *settings,
+                           struct error *err)
+{
+    struct broker *broker;
+
+    if (settings->prefetch < 1 || settings->prefetch > UINT16_MAX) {
+        error_set(err, ERROR_OPERATOR, "prefetch %d: must be 1 to %d", settings->prefetch,
+                  UINT16_MAX);
+        return NULL;
+    }
+    broker = memory_new(sizeof(*broker));
+    broker->loop = loop;
+    broker_copy_settings(broker, settings);
+    list_init(&broker->open);
+    list_init(&broker->settled);
+    broker->timer = loop_timer_open(loop, broker_timer_due, broker);
+    broker->last_error_ms = -REPEAT_ERROR_MS;
+    return broker;
+}
+
+static void broker_forget_deliveries(struct broker *broker)
+{
+    struct list_link *link;
+
+    list_init(&broker->settled);
+    while ((link = list_take_first(&broker->open)))
+        free(LIST_ITEM(link, struct broker_delivery, link));
+    broker->delivering = false;
+}
+
+static void broker_free(struct broker *broker)
+{
+    broker_forget_deliveries(broker);
+    arena_clear(&broker->texts);
+    arena_clear(&broker->numbers);
+    free(broker->body_buffer);
+    free(broker);
+}
+
+void broker_close(struct broker *broker)
+{
+    if (!broker)
+        return;
+    loop_timer_close(broker->timer);
+    loop_watch_close(broker->watch);
+    broker->watch = NULL;
+    if (broker->state == BROKER_CONNECTED)
+        broker_disconnect(broker->connection, CLOSE_TIMEOUT_MS);
+    if (broker->state == BROKER_CONNECTING)
+        broker->closing = true; /* the pool still works with it: freed when that ends */
+    else
+        broker_free(broker);
+}
+
+/* The same failure over and over is one line, until it changes or ten minutes have passed. */
+static void broker_log_failure(struct broker *broker, const char *text)
+{
+    int64_t now = clock_now_ms();
+
+    if (strcmp(text, broker->last_error) == 0 && now - broker->last_error_ms < REPEAT_ERROR_MS)
+        return;
+    snprintf(broker->last_error, sizeof(broker->last_error), "%s", text);
+    broker->last_error_ms = now;
+    log_error("sarracenia.moth.amqp getSetup", "%s (trying again by itself)", text);
+}
+
+static void broker_wait_for_retry(struct broker *broker, enum error_kind kind)
+{
+    bool slow = kind == ERROR_OPERATOR;
+    int64_t delay = backoff_ms(++broker->failures, slow ? RECONNECT_OPERATOR_MS : RECONNECT_FIRST_MS,
+                               slow ? RECONNECT_SLOWEST_MS : RECONNECT_MOST_MS);
+
+    broker->state = BROKER_WAITING;
+    broker->next_try_ms = clock_now_ms() + delay;
+    loop_timer_set(broker->timer, delay);
+}
+
+static void broker_lost(struct broker *broker, const char *why)
+{
+    log_warning("sarracenia.moth.amqp getNewMessage", "lost connection to broker %s: %s",
+                broker->settings.url, why);
+    loop_watch_close(broker->watch);
+    broker->watch = NULL;
+    amqp_destroy_connection(broker->connection);
+    broker->connection = NULL;
+    broker->blocked = false;
+    broker_forget_deliveries(broker);
+    if (clock_now_ms() - broker->connected_at_ms > CONNECTION_HELD_MS)
+        broker->failures = 0;
+    broker_wait_for_retry(broker, ERROR_TEMPORARY);
+}
+
+static void broker_log_session(struct broker *broker)
+{
+    const struct broker_settings *settings = &broker->settings;
+
+    if (broker->session.declared_differently)
+        log_warning("sarracenia.moth.amqp _queueDeclare",
+                    "queue '%s' was declared before with other arguments and is used as it is "
+                    "(%s); make 'expire', 'messageAgeMax', 'durable' agree, or delete the queue",
+                    settings->queue, broker->session.difference);
+    log_info("sarracenia.moth.amqp _queueDeclare",
+             "queue declared %s (as: %s), (messages waiting: %" PRIu32 ")", settings->queue,
+             settings->url, broker->session.messages_waiting);
+    for (size_t i = 0; settings->bind && i < settings->binding_count; i++)
+        log_info("sarracenia.moth.amqp getSetup", "binding %s with %s to %s (as: %s)",
+                 settings->queue, settings->bindings[i].topic, settings->bindings[i].exchange,
+                 settings->url);
+}
+
+static void broker_connect_work(void *context)
+{
+    struct broker *broker = context;
+
+    broker_connect(&broker->session);
+}
+
+static void broker_connect_done(void *context)
+{
+    struct broker *broker = context;
+
+    if (broker->closing) {
+        broker_disconnect(broker->session.connection, CLOSE_TIMEOUT_MS);
+        broker_free(broker);
+        return;
+    }
+    if (!broker->session.connection) {
+        broker_log_failure(broker, broker->session.err.text);
+        broker_wait_for_retry(broker, broker->session.err.kind);
+        return;
+    }
+    broker_log_session(broker);
+    broker->state = BROKER_CONNECTED;
+    broker->connection = broker->session.connection;
+    broker->connected_at_ms = clock_now_ms();
+    broker->last_error[0] = '\0';
+    broker->connections++;
+    broker->watch = loop_watch_open(broker->loop, amqp_get_sockfd(broker->connection),
+                                    broker_socket_ready, broker);
+    loop_watch_set(broker->watch, LOOP_READABLE);
+    broker->readable = true; /* deliveries may have come right behind the consumer's confirmation */
+    loop_again(broker->loop);
+}
+
+void broker_step(struct broker *broker)
+{
+    if (broker->state == BROKER_CONNECTED && amqp_get_heartbeat(broker->connection) > 0
+        && broker->readable)
+        loop_timer_set(broker->timer, amqp_get_heartbeat(broker->connection) * 1000 / 4);
+    if (broker->state != BROKER_WAITING || broker->stopping
+        || clock_now_ms() < broker->next_try_ms)
+        return;
+    memset(&broker->session, 0, sizeof(broker->session));
+    broker->session.settings = &broker->settings;
+    broker->state = BROKER_CONNECTING;
+    loop_work(broker->loop, broker_connect_work, broker_connect_done, broker);
+}
+
+/* ---- frames ---- */
+
+static struct slice slice_of(amqp_bytes_t bytes)
+{
+    return (struct slice){.bytes = bytes.bytes, .length = bytes.len};
+}
+
+static bool header_value(struct arena *numbers, const amqp_field_value_t *value, struct slice *text)
+{
+    int64_t number;
+
+    switch (value->kind) {
+    case AMQP_FIELD_KIND_UTF8:
+    case AMQP_FIELD_KIND_BYTES:
+        *text = slice_of(value->value.bytes);
+        return true;
+    case AMQP_FIELD_KIND_BOOLEAN:
+        number = value->value.boolean;
+        break;
+    case AMQP_FIELD_KIND_I8:
+        number = value->value.i8;
+        break;
+    case AMQP_FIELD_KIND_U8:
+        number = value->value.u8;
+        break;
+    case AMQP_FIELD_KIND_I16:
+        number = value->value.i16;
+        break;
+    case AMQP_FIELD_KIND_U16:
+        number = value->value.u16;
+        break;
+    case AMQP_FIELD_KIND_I32:
+        number = value->value.i32;
+        break;
+    case AMQP_FIELD_KIND_U32:
+        number = value->value.u32;
+        break;
+    case AMQP_FIELD_KIND_I64:
+        number = value->value.i64;
+        break;
+    case AMQP_FIELD_KIND_U64:
+    case AMQP_FIELD_KIND_TIMESTAMP:
+        number = (int64_t)value->value.u64;
+        break;
+    default: /* tables, arrays, floats: nothing that an announcement uses */
+        return false;
+    }
+    text->bytes = arena_format(numbers, "%" PRId64, number);
+    text->length = strlen(text->bytes);
+    return true;
+}
+
+static size_t broker_read_headers(struct broker *broker)
+{
+    const amqp_table_t *table = &broker->properties->headers;
+    size_t count = 0;
+
+    if (!(broker->properties->_flags & AMQP_BASIC_HEADERS_FLAG))
+        return 0;
+    for (int i = 0; i < table->num_entries && count < HEADERS_MAX; i++) {
+        struct envelope_header *header = &broker->headers[count];
+
+        header->name = slice_of(table->entries[i].key);
+        count += header_value(&broker->numbers, &table->entries[i].value, &header->value);
+    }
+    return count;
+}
+
+/* All frames are in: makes the delivery of them. */
+static bool broker_finish_delivery(struct broker *broker, struct delivery *delivery)
+{
+    struct broker_delivery *open = memory_new(sizeof(*open));
+    struct envelope *envelope = &delivery->envelope;
+
+    memset(delivery, 0, sizeof(*delivery));
+    open->tag = broker->deliver.delivery_tag;
+    list_append(&broker->open, &open->link);
+    delivery->ticket =
+        (struct broker_ticket){.connection = broker->connections, .delivery = open};
+    delivery->redelivered = broker->deliver.redelivered;
+    if (broker->properties->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
+        envelope->content_type = slice_of(broker->properties->content_type);
+    envelope->exchange = slice_of(broker->deliver.exchange);
+    envelope->routing_key = slice_of(broker->deliver.routing_key);
+    envelope->headers = broker->headers;
+    envelope->header_count = broker_read_headers(broker);
+    envelope->body = broker->body;
+    broker->delivering = false;
+    return true;
+}
+
+static void broker_add_body(struct broker *broker, amqp_bytes_t fragment)
+{
+    bool single = broker->body_received == 0 && fragment.len >= broker->body_size;
+    size_t room = BODY_MAX - broker->body.length;
+    size_t length = fragment.len < room ? fragment.len : room;
+
+    broker->body_received += fragment.len;
+    if (single) {
+        broker->body = slice_of(fragment);
+        return;
+    }
+    if (broker->body.length + length > broker->body_capacity) {
+        broker->body_capacity = (broker->body.length + length) * 2;
+        broker->body_buffer = memory_resize(broker->body_buffer, broker->body_capacity, 1);
+    }
+    if (length)
+        memcpy(broker->body_buffer + broker->body.length, fragment.bytes, length);
+    broker->body.bytes = broker->body_buffer;
+    broker->body.length += length;
+}
+
+static void broker_closed_by_peer(struct broker *broker, const amqp_method_t *method)
+{
+    amqp_rpc_reply_t reply = {.reply_type = AMQP_RESPONSE_SERVER_EXCEPTION, .reply = *method};
+    amqp_connection_close_ok_t ok = {0};
+    char words[300];
+
+    broker_describe_reply(reply, words, sizeof(words));
+    if (method->id == AMQP_CONNECTION_CLOSE_METHOD)
+        amqp_send_method(broker->connection, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
+    broker_lost(broker, words);
+}
+
+static void broker_read_method(struct broker *broker, const amqp_method_t *method)
+{
+    switch (method->id) {
+    case AMQP_BASIC_DELIVER_METHOD:
+        broker->deliver = *(amqp_basic_deliver_t *)method->decoded;
+        broker->delivering = true;
+        broker->properties = NULL;
+        break;
+    case AMQP_BASIC_CANCEL_METHOD: /* the queue has been deleted or has expired */
+        broker_lost(broker, "the broker ended our consumer: was the queue deleted?");
+        break;
+    case AMQP_CHANNEL_CLOSE_METHOD:
+    case AMQP_CONNECTION_CLOSE_METHOD:
+        broker_closed_by_peer(broker, method);
+        break;
+    default: /* connection.blocked and the like: of no concern to a consumer */
+        break;
+    }
+}
+
+/* True when the frame completed a delivery. */
+static bool broker_read_frame(struct broker *broker, amqp_frame_t *frame, struct delivery *delivery)
+{
+    switch (frame->frame_type) {
+    case AMQP_FRAME_METHOD:
+        broker_read_method(broker, &frame->payload.method);
+        return false;
+    case AMQP_FRAME_HEADER:
+        if (!broker->delivering)
+            return false;
+        broker->properties = frame->payload.properties.decoded;
+        broker->body_size = frame->payload.properties.body_size;
+        broker->body_received = 0;
+        broker->body = (struct slice){.bytes = "", .length = 0};
+        return broker->body_size == 0 && broker_finish_delivery(broker, delivery);
+    case AMQP_FRAME_BODY:
+        if (!broker->delivering || !broker->properties)
+            return false;
+        broker_add_body(broker, frame->payload.body_fragment);
+        return broker->body_received >= broker->body_size
+            && broker_finish_delivery(broker, delivery);
+    default:
+        return false;
+    }
+}
+
+bool broker_take_delivery(struct broker *broker, struct delivery *delivery)
+{
+    struct timeval at_once = {0};
+    amqp_frame_t frame;
+
+    while (broker->state == BROKER_CONNECTED && broker->readable) {
+        if (!broker->delivering) { /* what the last delivery pointed to is not needed any more */
+            amqp_maybe_release_buffers_on_channel(broker->connection, BROKER_CHANNEL);
+            arena_clear(&broker->numbers);
+        }
+
+        int status = amqp_simple_wait_frame_noblock(broker->connection, &frame, &at_once);
+
+        if (status == AMQP_STATUS_TIMEOUT)
+            broker->readable = false;
+        else if (status != AMQP_STATUS_OK)
+            broker_lost(broker, amqp_error_string2(status));
+        else if (broker_read_frame(broker, &frame, delivery))
+            return true;
+    }
+    return false;
+}
+
+/* ---- acks ---- */
+
+static void broker_settle(struct broker *broker, struct broker_ticket ticket, bool requeue)
+{
+    struct broker_delivery *delivery = ticket.delivery;
+
+    if (broker->state != BROKER_CONNECTED || ticket.connection != broker->connections)
+        return; /* the broker has taken it back already */
+    assert(!delivery->settled);
+    delivery->settled = true;
+    delivery->requeue = requeue;
+    list_append(&broker->settled, &delivery->settled_link);
+}
+
+void broker_ack(struct broker *broker, struct broker_ticket ticket)
+{
+    broker_settle(broker, ticket, false);
+}
+
+void broker_requeue(struct broker *broker, struct broker_ticket ticket)
+{
+    broker_settle(broker, ticket, true);
+}
+
+static bool broker_can_send(struct broker *broker)
+{
+    struct pollfd socket = {.fd = amqp_get_sockfd(broker->connection), .events = POLLOUT};
+
+    if (poll(&socket, 1, 0) > 0)
+        return true; /* also when it is broken: the send will tell */
+    broker->blocked = true;
+    loop_watch_set(broker->watch, LOOP_READABLE | LOOP_WRITABLE);
+    return false;
+}
+
+static void broker_forget(struct broker_delivery *delivery)
+{
+    list_remove(&delivery->link);
+    list_remove(&delivery->settled_link);
+    free(delivery);
+}
+
+/* One ack for the unbroken run of done deliveries at the front. */
+static int broker_ack_run(struct broker *broker)
+{
+    struct list_link *link;
+    uint64_t last = 0;
+    int count = 0;
+
+    while ((link = list_first(&broker->open))) {
+        struct broker_delivery *delivery = LIST_ITEM(link, struct broker_delivery, link);
+
+        if (!delivery->settled || delivery->requeue)
+            break;
+        last = delivery->tag;
+        count++;
+        broker_forget(delivery);
+    }
+    return count ? amqp_basic_ack(broker->connection, BROKER_CHANNEL, last, count > 1)
+                 : AMQP_STATUS_OK;
+}
+
+static int broker_settle_one(struct broker *broker, struct broker_delivery *delivery)
+{
+    uint64_t tag = delivery->tag;
+    bool requeue = delivery->requeue;
+
+    broker_forget(delivery);
+    if (requeue)
+        return amqp_basic_nack(broker->connection, BROKER_CHANNEL, tag, 0, 1);
+    return amqp_basic_ack(broker->connection, BROKER_CHANNEL, tag, 0);
+}
+
+void broker_flush(struct broker *broker)
+{
+    struct list_link *link;
+    int status;
+
+    if (broker->state != BROKER_CONNECTED || list_is_empty(&broker->settled)
+        || broker->blocked || !broker_can_send(broker))
+        return;
+    status = broker_ack_run(broker);
+    while (status == AMQP_STATUS_OK && (link = list_first(&broker->settled)))
+        status = broker_settle_one(broker, LIST_ITEM(link, struct broker_delivery, settled_link));
+    if (status != AMQP_STATUS_OK)
+        broker_lost(broker, amqp_error_string2(status));
+}
+
+bool broker_is_flushed(const struct broker *broker)
+{
+    return broker->state != BROKER_CONNECTED || list_is_empty(&broker->settled);
+}
+
+void broker_stop_consuming(struct broker *broker)
+{
+    amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(BROKER_CONSUMER_TAG),
+                                  .nowait = 1};
+
+    if (broker->stopping)
+        return;
+    broker->stopping = true;
+    if (broker->state == BROKER_CONNECTED)
+        amqp_send_method(broker->connection, BROKER_CHANNEL, AMQP_BASIC_CANCEL_METHOD, &cancel);
+}
+
+bool broker_is_connected(const struct broker *broker)
+{
+    return broker->state == BROKER_CONNECTED;
+}
+
+unsigned broker_connection(const struct broker *broker)
+{
+    return broker->connections;
+}
