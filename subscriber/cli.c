@@ -1,0 +1,302 @@
+/* The command line: which command, which subscription, which options, and what is said about it. */
+#include "cli.h"
+
+#include "base/log.h"
+#include "base/path.h"
+#include "settings/config.h"
+#include "subscriber.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define NAMES_MAX    64
+#define INSTANCE_MAX 9999
+
+/* What was typed. Texts point into argv, or into `words`. */
+struct command_line {
+    const char *action;
+    const char *names[NAMES_MAX];
+    size_t name_count;
+    const char *config; /* of --config */
+    int instance;
+    bool help, version;
+    struct config_argument *arguments; /* options of the configuration */
+    size_t argument_count;
+    char **words; /* copies of the parts of --name=value */
+    size_t word_count;
+};
+
+static const char usage_text[] =
+    "usage: sr3sub [options] foreground subscribe/NAME\n"
+    "       sr3sub foreground --config subscribe/NAME.conf [--logStdout] [--no K]\n"
+    "\n"
+    "Subscribes to announcements of files and downloads them. The configuration is\n"
+    "read from subscribe/NAME.conf below ~/.config/sr3 ($XDG_CONFIG_HOME/sr3).\n"
+    "\n"
+    "  --config X, -c X   the configuration, instead of a name\n"
+    "  --no K             number of this instance: its metrics file, its log lines\n"
+    "  --logStdout        log to standard output (otherwise to standard error)\n"
+    "  --logFile PATH     append the log to this file; SIGHUP opens it again\n"
+    "  --debug            log everything\n"
+    "  --OPTION VALUE     any option of the configuration; it overrides the file\n"
+    "  --version, -v      print the version\n"
+    "  --help, -h         print this\n"
+    "\n"
+    "Exit status: 0 stopped by SIGTERM or SIGINT, 1 it could not begin, 2 wrong usage.\n";
+
+static bool usage_error(struct error *err, const char *what, const char *which)
+{
+    return error_set(err, ERROR_OPERATOR, "%s '%s'", what, which);
+}
+
+static void command_line_clear(struct command_line *line)
+{
+    for (size_t i = 0; i < line->word_count; i++)
+        free(line->words[i]);
+    free(line->words);
+    free(line->arguments);
+}
+
+static char *keep_word(struct command_line *line, char *word)
+{
+    line->words = memory_resize(line->words, line->word_count + 1, sizeof(*line->words));
+    line->words[line->word_count++] = word;
+    return word;
+}
+
+static bool parse_instance(struct command_line *line, const char *text, struct error *err)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    if (!isdigit((unsigned char)*text) || *end || number > INSTANCE_MAX)
+        return usage_error(err, "--no wants the number of the instance, not", text);
+    line->instance = (int)number;
+    return true;
+}
+
+static void add_argument(struct command_line *line, const char *name, const char *value)
+{
+    line->arguments =
+        memory_resize(line->arguments, line->argument_count + 1, sizeof(*line->arguments));
+    line->arguments[line->argument_count++] =
+        (struct config_argument){.name = name, .value = value};
+}
+
+/* The value of an option: behind its '=', or the next word unless a flag can do without it. */
+static bool take_value(char **argv, int *at, const char *name, const char *inner,
+                       const char **value, struct error *err)
+{
+    bool known = true;
+    bool wanted = strcmp(name, "config") == 0 || strcmp(name, "no") == 0 ||
+                  config_option_takes_value(name, &known);
+    const char *next = argv[*at + 1];
+
+    *value = inner;
+    if (!known)
+        return usage_error(err, "unknown option", argv[*at]);
+    if (inner)
+        return true;
+    if (wanted && !next)
+        return usage_error(err, "a value is missing behind", argv[*at]);
+    if (wanted || (next && option_is_flag_word(next)))
+        *value = argv[++*at];
+    return true;
+}
+
+static bool parse_option(struct command_line *line, char **argv, int *at, struct error *err)
+{
+    const char *text = argv[*at] + (argv[*at][1] == '-' ? 2 : 1);
+    const char *equals = strchr(text, '=');
+    const char *name =
+        equals ? keep_word(line, memory_copy_bytes(text, (size_t)(equals - text))) : text;
+    const char *value;
+
+    if (strcmp(argv[*at], "-h") == 0 || strcmp(name, "help") == 0)
+        return line->help = true;
+    if (strcmp(argv[*at], "-v") == 0 || strcmp(name, "version") == 0)
+        return line->version = true;
+    if (strcmp(name, "c") == 0)
+        name = "config";
+    if (!take_value(argv, at, name, equals ? equals + 1 : NULL, &value, err))
+        return false;
+    if (strcmp(name, "config") == 0)
+        line->config = value;
+    else if (strcmp(name, "no") == 0)
+        return parse_instance(line, value, err);
+    else
+        add_argument(line, name, value);
+    return true;
+}
+
+static bool command_line_parse(struct command_line *line, int argc, char **argv, struct error *err)
+{
+    for (int at = 1; at < argc; at++) {
+        if (argv[at][0] == '-' && argv[at][1]) {
+            if (!parse_option(line, argv, &at, err))
+                return false;
+        } else if (!line->action) {
+            line->action = argv[at];
+        } else if (line->name_count < NAMES_MAX) {
+            line->names[line->name_count++] = argv[at];
+        }
+    }
+    return true;
+}
+
+/* ---- foreground ---- */
+
+static bool check_supported(const struct config *config, struct error *err)
+{
+    if (config->nodupe_driver == CONFIG_DRIVER_REDIS || config->retry_driver == CONFIG_DRIVER_REDIS)
+        return error_set(err, ERROR_OPERATOR,
+                         "'%s': this version has no Redis store; with 'nodupe_driver disk' and "
+                         "'retry_driver disk' the instances of one host share a file",
+                         config->path);
+    if (!config->download)
+        return error_set(err, ERROR_OPERATOR, "'%s': 'download off' is not carried out yet",
+                         config->path);
+    if (!config->overwrite)
+        return error_set(err, ERROR_OPERATOR, "'%s': 'overwrite off' is not carried out yet",
+                         config->path);
+    return true;
+}
+
+/* Transfers, files being written and connections each need a descriptor or two. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void prepare_process(const struct config *config)
+{
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    mallopt(M_ARENA_MAX, 2); /* memory handed between threads stays in one pool */
+    mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    config_export_environment(config);
+}
+
+/* A file has the layout of sr3's log files, which is without the process id. */
+static bool open_log(const struct config *config, struct error *err)
+{
+    struct log_settings settings = {.level = (enum log_level)config->log_level,
+                                    .path = config->log_file,
+                                    .to_stdout = config->log_stdout,
+                                    .mode = config->perm_log,
+                                    .with_pid = !config->log_file};
+
+    return log_open(&settings, err);
+}
+
+static char *pid_path(const struct config *config)
+{
+    return memory_format("%s/%s_%s_%02d.pid", config->subscription_dir, config->component,
+                         config->name, config->instance);
+}
+
+/* As sr3: the decimal number, no newline. Nothing here depends on it. */
+static bool write_pid(const char *path, struct error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    if (fd < 0 || dprintf(fd, "%d", (int)getpid()) < 0) {
+        error_set(err, ERROR_OPERATOR, "write '%s': %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+static bool run_foreground(const struct config *config, struct error *err)
+{
+    char *pid = pid_path(config);
+    bool ran;
+
+    for (size_t i = 0; i < config->warning_count; i++)
+        log_warning("sarracenia.config parse", "%s", config->warnings[i]);
+    ran = path_make_directory(config->subscription_dir, 0775, err) && write_pid(pid, err) &&
+          subscriber_run(config, err);
+    if (ran)
+        unlink(pid);
+    free(pid);
+    return ran;
+}
+
+static enum cli_status foreground(const struct command_line *line, struct error *err)
+{
+    struct config_request request = {.name = line->config ? line->config : line->names[0],
+                                     .from_config_option = line->config != NULL,
+                                     .instance = line->instance,
+                                     .arguments = line->arguments,
+                                     .argument_count = line->argument_count};
+    struct config *config;
+    bool ran;
+
+    if (!request.name || line->name_count > 1) {
+        usage_error(err, "foreground runs one configuration; name it:", "subscribe/NAME");
+        return CLI_USAGE;
+    }
+    config = config_load(&request, err);
+    if (!config)
+        return CLI_FAILED;
+    prepare_process(config);
+    ran = check_supported(config, err) && open_log(config, err) && run_foreground(config, err);
+    log_close();
+    config_free(config);
+    return ran ? CLI_OK : CLI_FAILED;
+}
+
+/* ---- the commands ---- */
+
+static const struct command {
+    const char *name;
+    enum cli_status (*run)(const struct command_line *line, struct error *err);
+} commands[] = {
+    {"foreground", foreground},
+};
+
+static enum cli_status run_command(const struct command_line *line, struct error *err)
+{
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(line->action, commands[i].name) == 0)
+            return commands[i].run(line, err);
+    usage_error(err, "unknown action", line->action);
+    return CLI_USAGE;
+}
+
+enum cli_status cli_run(int argc, char **argv)
+{
+    struct command_line line = {0};
+    struct error err = {0};
+    enum cli_status status = CLI_OK;
+
+    if (!command_line_parse(&line, argc, argv, &err))
+        status = CLI_USAGE;
+    else if (line.version)
+        printf("%s\n", SR3SUB_VERSION);
+    else if (line.help || !line.action)
+        fputs(usage_text, stdout);
+    else
+        status = run_command(&line, &err);
+    fflush(stdout);
+    if (status != CLI_OK)
+        fprintf(stderr, "sr3sub: %s\n%s", err.text, status == CLI_USAGE ? usage_text : "");
+    command_line_clear(&line);
+    return status;
+}

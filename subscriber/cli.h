@@ -1,0 +1,19 @@
+/*
+ * The commands. So far: foreground.
+ *
+ *     sr3sub foreground subscribe/NAME [--no K] [--option value ...]
+ *     sr3sub foreground --config subscribe/NAME.conf --logStdout --no K
+ *
+ * Exit status: 0 the subscription was stopped and left cleanly; 1 it could not begin (broken
+ * configuration, unusable directory), the reason is on standard error; 2 wrong usage.
+ */
+#pragma once
+
+enum cli_status {
+    CLI_OK = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2
+};
+
+/* Runs the command in `argv`. */
+enum cli_status cli_run(int argc, char **argv);

@@ -1,0 +1,536 @@
+/*
+ * Jobs on their way from stage to stage. Every stage takes work with one call and gives it back
+ * with another; here jobs are moved from each to the next, and here alone it is decided what a
+ * failure means.
+ *
+ * A job ends in one of two ways: it is acked, because its outcome is safe, or it is handed back,
+ * because the broker will deliver it again: at a stop, and after the connection that brought it
+ * was lost. On a lost connection running transfers go on; their announcements come again and are
+ * then known to be placed.
+ */
+#include "flow.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "settings/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_FIRST_MS    1000 /* after a failure that may pass */
+#define RETRY_MOST_MS     60000
+#define OPERATOR_FIRST_MS 30000 /* after one that someone has to mend */
+#define OPERATOR_MOST_MS  300000
+#define GONE_TRIES        6  /* a file may be announced before it can be had: 404 gets half a minute */
+#define BUSY_FIRST_MS     20 /* another instance has it: asked again soon, then less often */
+#define BUSY_MOST_MS      1000
+#define STORE_AGAIN_MS    1000
+
+/* ---- the ends of a job ---- */
+
+static void ack(struct flow *flow, struct job *job)
+{
+    job_advance(job, JOB_ACKED);
+    broker_ack(flow->broker, job->ticket);
+    job_free(job);
+}
+
+static void hand_back(struct flow *flow, struct job *job)
+{
+    job_advance(job, JOB_HANDED_BACK);
+    broker_requeue(flow->broker, job->ticket);
+    job_free(job);
+}
+
+static void ask_claim(struct flow *flow, struct job *job)
+{
+    job->asking = true;
+    dedupe_claim(flow->dedupe, &job->claim);
+}
+
+static void ask_confirm(struct flow *flow, struct job *job)
+{
+    job->asking = true;
+    dedupe_confirm(flow->dedupe, &job->claim);
+}
+
+static void ask_release(struct flow *flow, struct job *job)
+{
+    job->asking = true;
+    dedupe_release(flow->dedupe, &job->claim);
+}
+
+/* The broker has taken it back already, or is about to get it back. */
+static bool is_unwanted(const struct flow *flow, const struct job *job)
+{
+    return job->abandoned || job->ticket.connection != flow->connection
+        || flow->stopping;
+}
+
+static void reject(struct flow *flow, struct job *job, int code, const char *reason)
+{
+    report_rejected(flow->report, job, code, reason);
+    job_advance(job, JOB_REJECTED);
+    ack(flow, job);
+}
+
+/* Frees the claim; when that is answered the job waits `delay_ms`, or is handed back. */
+static void try_later(struct flow *flow, struct job *job, int64_t delay_ms)
+{
+    job_advance(job, JOB_WAITING);
+    job->retry_delay_ms = delay_ms;
+    ask_release(flow, job);
+}
+
+static bool is_past_patience(const struct flow *flow, const struct job *job,
+                             const struct error *err, bool gone)
+{
+    int64_t age_ms = clock_now_ms() - job->first_failure_ms;
+    int64_t ttl_ms = flow->config->retry_ttl_ms;
+
+    if (err->kind == ERROR_PERMANENT)
+        return !gone || job->tries >= GONE_TRIES;
+    return ttl_ms > 0 && age_ms > ttl_ms;
+}
+
+/* The one place that decides what a failed try means. `gone`: HTTP 404 and 410, which pass. */
+static void settle_failure(struct flow *flow, struct job *job, const struct error *err,
+                           bool gone, int64_t least_delay_ms)
+{
+    bool slow = err->kind == ERROR_OPERATOR;
+    int64_t delay_ms;
+
+    job->tries++;
+    if (!job->first_failure_ms)
+        job->first_failure_ms = clock_now_ms();
+    if (is_past_patience(flow, job, err, gone)) {
+        report_given_up(flow->report, job, err);
+        job_advance(job, JOB_FAILED);
+        ask_release(flow, job);
+        return;
+    }
+    delay_ms = backoff_ms(job->tries, slow ? OPERATOR_FIRST_MS : RETRY_FIRST_MS,
+                          slow ? OPERATOR_MOST_MS : RETRY_MOST_MS);
+    if (delay_ms < least_delay_ms)
+        delay_ms = least_delay_ms;
+    report_failed(flow->report, job, err, delay_ms);
+    try_later(flow, job, delay_ms);
+}
+
+/* ---- stopping, and lost connections ---- */
+
+/* Ends a job that nobody needs done here any more; what is under way ends it when it returns. */
+static void abandon(struct flow *flow, struct job *job)
+{
+    job->abandoned = true;
+    switch (job->state) {
+    case JOB_ACCEPTED:
+        if (dedupe_withdraw(flow->dedupe, &job->claim)) {
+            job->asking = false;
+            hand_back(flow, job);
+        }
+        break;
+    case JOB_CLAIMED:
+        download_cancel(job->transfer);
+        writer_cancel(job->file);
+        job->transfer = NULL;
+        job->file = NULL;
+        try_later(flow, job, 0);
+        break;
+    case JOB_WAITING:
+        if (job->retry.waiting && job->retry_delay_ms < 0) {
+            retry_remove(flow->retry, &job->retry);
+            hand_back(flow, job);
+        }
+        break;
+    default: /* with the writer, or about to be settled */
+        break;
+    }
+}
+
+static bool is_active(const struct job *job)
+{
+    return job->state == JOB_CLAIMED && download_is_active(job->transfer);
+}
+
+void flow_abandon(struct flow *flow, bool all)
+{
+    struct list_link *link, *next;
+
+    for (link = list_first(&flow->jobs); link; link = next) {
+        struct job *job = LIST_ITEM(link, struct job, link);
+
+        next = list_next(&flow->jobs, link);
+        if (all || !is_active(job))
+            abandon(flow, job);
+    }
+}
+
+/* Deliveries of a lost connection come again: all but what is already being fetched is dropped. */
+static void watch_connection(struct flow *flow)
+{
+    bool connected = broker_is_connected(flow->broker);
+    unsigned connection = connected ? broker_connection(flow->broker) : 0;
+    struct list_link *link, *next;
+
+    report_connection(flow->report, connected);
+    if (connection == flow->connection)
+        return;
+    flow->connection = connection;
+    for (link = list_first(&flow->jobs); link; link = next) {
+        struct job *job = LIST_ITEM(link, struct job, link);
+
+        next = list_next(&flow->jobs, link);
+        if (job->ticket.connection != connection && !is_active(job))
+            abandon(flow, job);
+    }
+}
+
+/* ---- take ---- */
+
+/* What this version does not carry out is said and counted, not passed over. */
+static bool reject_unsupported(struct flow *flow, struct job *job)
+{
+    const struct announcement *announcement = &job->announcement;
+
+    if (announcement->has_blocks)
+        reject(flow, job, 415, "partitioned files are not supported");
+    else if (announcement->file_op.present)
+        reject(flow, job, 501, "links, removals and renames are not carried out yet");
+    else if (announcement->new_name)
+        reject(flow, job, 202, "first half of a rename");
+    else
+        return false;
+    return true;
+}
+
+static bool reject_by_rules(struct flow *flow, struct job *job)
+{
+    struct announcement *announcement = &job->announcement;
+    int64_t age_max_ms = flow->config->message_age_max_ms;
+    struct error err = {0};
+
+    if (age_max_ms > 0 && clock_wall_ns() - announcement->pub_time_ns > age_max_ms * NS_PER_MS)
+        reject(flow, job, 504, "message too old");
+    else if (!filter_match(flow->filter, announcement, &job->destination, &err))
+        reject(flow, job, 422, err.text);
+    else if (!job->destination.accepted)
+        reject(flow, job, 404, "rejected by the accept and reject rules");
+    else if (!(job->fetch_url = announcement_fetch_url(announcement, &err)))
+        reject(flow, job, 422, err.text);
+    else
+        return false;
+    return true;
+}
+
+static void accept(struct flow *flow, struct job *job)
+{
+    const char *key, *path;
+    char *destination = memory_format("%s/%s", job->destination.directory, job->destination.path);
+
+    announcement_duplicate_key(&job->announcement, &key, &path);
+    dedupe_identify(flow->dedupe, &job->claim, key, path, destination,
+                    job->announcement.pub_time_ns);
+    free(destination);
+    job_advance(job, JOB_ACCEPTED);
+    ask_claim(flow, job);
+}
+
+static void receive(struct flow *flow, const struct delivery *delivery)
+{
+    struct job *job;
+    struct error err = {0};
+
+    if (flow->stopping) {
+        broker_requeue(flow->broker, delivery->ticket);
+        return;
+    }
+    job = job_new(&flow->board);
+    job->ticket = delivery->ticket;
+    job->redelivered = delivery->redelivered;
+    list_append(&flow->jobs, &job->link);
+    report_received(flow->report, &delivery->envelope);
+    if (!announcement_parse(&delivery->envelope, &job->announcement, &err)) {
+        report_malformed(flow->report, &delivery->envelope, &err);
+        job_advance(job, JOB_FAILED);
+        ack(flow, job);
+        return;
+    }
+    report_read(flow->report);
+    if (!reject_by_rules(flow, job) && !reject_unsupported(flow, job))
+        accept(flow, job);
+}
+
+static void take_due(struct flow *flow)
+{
+    struct retry_entry *entry;
+
+    while ((entry = retry_take_due(flow->retry))) {
+        struct job *job = entry->ticket;
+
+        if (job->state == JOB_PLACED) { /* the store did not answer the first time */
+            ask_confirm(flow, job);
+        } else if (job->state == JOB_WAITING && job->retry_delay_ms < 0) {
+            job_advance(job, JOB_ACCEPTED);
+            ask_claim(flow, job);
+        } else { /* the store did not answer when the claim was to be released */
+            ask_release(flow, job);
+        }
+    }
+}
+
+void flow_take(struct flow *flow)
+{
+    struct delivery delivery;
+
+    broker_step(flow->broker);
+    while (broker_take_delivery(flow->broker, &delivery))
+        receive(flow, &delivery);
+    watch_connection(flow);
+    take_due(flow);
+}
+
+/* ---- judge ---- */
+
+static struct writer_plan plan_of(const struct flow *flow, const struct job *job)
+{
+    const struct announcement *announcement = &job->announcement;
+    const struct config *config = flow->config;
+    int default_mode = config->perm_default > 0 ? (int)config->perm_default : -1;
+    bool keep_mode = config->perm_copy && announcement->mode > 0;
+
+    return (struct writer_plan){
+        .directory = job->destination.directory,
+        .path = job->destination.path,
+        .size_bytes = announcement->size_bytes,
+        .identity_method = announcement->identity_method,
+        .identity_value = announcement->identity_value,
+        .mode = keep_mode ? announcement->mode : default_mode,
+        .mtime_ns = config->time_copy ? announcement->mtime_ns : -1,
+        .atime_ns = config->time_copy ? announcement->atime_ns : -1,
+    };
+}
+
+static void fetch_claimed(struct flow *flow, struct job *job)
+{
+    struct writer_plan plan = plan_of(flow, job);
+
+    job_advance(job, JOB_CLAIMED);
+    if (!job->tries)
+        report_accepted(flow->report, job);
+    job->busy_tries = 0;
+    job->file = writer_begin(flow->writer, &plan, job);
+    job->transfer = download_start(flow->download, job->fetch_url, job);
+}
+
+static void wait_for_retry(struct flow *flow, struct job *job, int64_t delay_ms)
+{
+    job->retry_delay_ms = -1;
+    retry_put(flow->retry, &job->retry, delay_ms);
+}
+
+static void answer_claimed(struct flow *flow, struct job *job)
+{
+    if (!is_unwanted(flow, job)) {
+        fetch_claimed(flow, job);
+        return;
+    }
+    job->abandoned = true;
+    try_later(flow, job, 0);
+}
+
+static void answer_older(struct flow *flow, struct job *job)
+{
+    struct writer_plan plan = plan_of(flow, job);
+
+    report_older(flow->report, job);
+    if (job->redelivered) /* whoever died with it may have left a part of it */
+        writer_discard(flow->writer, &plan);
+    job_advance(job, JOB_REJECTED);
+    ack(flow, job);
+}
+
+/* The claim was not to be had, or nobody knows. */
+static void answer_later(struct flow *flow, struct job *job, int64_t delay_ms)
+{
+    if (is_unwanted(flow, job)) {
+        hand_back(flow, job);
+        return;
+    }
+    job_advance(job, JOB_WAITING);
+    wait_for_retry(flow, job, delay_ms);
+}
+
+static void answer_busy(struct flow *flow, struct job *job)
+{
+    int64_t delay_ms = backoff_ms(++job->busy_tries, BUSY_FIRST_MS, BUSY_MOST_MS);
+
+    flow->report->metrics.busy++;
+    answer_later(flow, job, delay_ms < job->claim.busy_ms ? delay_ms : job->claim.busy_ms);
+}
+
+static void answer_released(struct flow *flow, struct job *job)
+{
+    if (job->state == JOB_FAILED && !job->abandoned)
+        ack(flow, job);
+    else if (is_unwanted(flow, job))
+        hand_back(flow, job);
+    else
+        wait_for_retry(flow, job, job->retry_delay_ms);
+}
+
+static void answer_unknown(struct flow *flow, struct job *job)
+{
+    if (job->state == JOB_ACCEPTED)
+        answer_later(flow, job, STORE_AGAIN_MS);
+    else /* a confirm or a release, which is asked for again */
+        retry_put(flow->retry, &job->retry, STORE_AGAIN_MS);
+}
+
+/* Somebody else took over, because this process did not move for longer than the lease. */
+static void answer_lost(struct flow *flow, struct job *job)
+{
+    if (job->state != JOB_CLAIMED)
+        return; /* all bytes are here: placing and confirming it does no harm */
+    download_cancel(job->transfer);
+    writer_cancel(job->file);
+    job->transfer = NULL;
+    job->file = NULL;
+    answer_later(flow, job, STORE_AGAIN_MS);
+}
+
+static void take_answer(struct flow *flow, struct job *job)
+{
+    if (job->claim.verdict == DEDUPE_LOST) {
+        answer_lost(flow, job);
+        return;
+    }
+    job->asking = false;
+    switch (job->claim.verdict) {
+    case DEDUPE_CLAIMED:
+        answer_claimed(flow, job);
+        break;
+    case DEDUPE_DUPLICATE:
+        report_duplicate(flow->report, job);
+        job_advance(job, JOB_DUPLICATE);
+        ack(flow, job);
+        break;
+    case DEDUPE_OLDER:
+        answer_older(flow, job);
+        break;
+    case DEDUPE_BUSY:
+        answer_busy(flow, job);
+        break;
+    case DEDUPE_CONFIRMED:
+        job_advance(job, JOB_CONFIRMED);
+        ack(flow, job);
+        break;
+    case DEDUPE_RELEASED:
+        answer_released(flow, job);
+        break;
+    case DEDUPE_UNKNOWN:
+        answer_unknown(flow, job);
+        break;
+    case DEDUPE_LOST: /* handled above */
+        break;
+    }
+}
+
+void flow_judge(struct flow *flow)
+{
+    struct dedupe_claim *claim;
+
+    while ((claim = dedupe_take_answer(flow->dedupe)))
+        take_answer(flow, claim->ticket);
+}
+
+/* ---- fetch ---- */
+
+enum download_flow flow_receive_bytes(void *ticket, const char *bytes, size_t length)
+{
+    struct job *job = ticket;
+
+    return writer_append(job->file, bytes, length) ? DOWNLOAD_GO_ON : DOWNLOAD_PAUSE;
+}
+
+static void take_finished(struct flow *flow, const struct download_result *result)
+{
+    struct job *job = result->ticket;
+    struct writer_file *file = job->file;
+
+    job->transfer = NULL;
+    job->file = NULL;
+    if (result->duration_ms > 0)
+        flow->report->metrics.byte_rate =
+            (double)result->size_bytes * 1000 / (double)result->duration_ms;
+    if (result->fetched) {
+        job_advance(job, JOB_FETCHED);
+        writer_finish(file, job->fingerprint);
+        return;
+    }
+    writer_cancel(file);
+    settle_failure(flow, job, &result->err, result->status == 404 || result->status == 410,
+                   result->retry_after_ms);
+}
+
+void flow_fetch(struct flow *flow)
+{
+    struct download_result result;
+    void *ticket;
+
+    while (writer_take_drained(flow->writer, &ticket)) {
+        struct job *job = ticket;
+
+        download_resume(job->transfer);
+    }
+    download_step(flow->download);
+    while (download_take_finished(flow->download, &result))
+        take_finished(flow, &result);
+}
+
+/* ---- place ---- */
+
+static void take_placed(struct flow *flow, struct job *job,
+                        const struct writer_result *result)
+{
+    job->mismatch_accepted =
+        job->fingerprint && strcmp(job->fingerprint, result->fingerprint) == 0;
+    job_advance(job, JOB_PLACED);
+    report_placed(flow->report, job, result);
+    ask_confirm(flow, job);
+}
+
+static void take_result(struct flow *flow, const struct writer_result *result)
+{
+    struct job *job = result->ticket;
+
+    switch (result->outcome) {
+    case WRITER_PLACED:
+        take_placed(flow, job, result);
+        break;
+    case WRITER_MISMATCH:
+        memory_replace(&job->fingerprint, memory_copy(result->fingerprint));
+        report_mismatch(flow->report, job, &result->err);
+        job->tries++;
+        try_later(flow, job, backoff_ms(job->tries, RETRY_FIRST_MS, RETRY_MOST_MS));
+        break;
+    case WRITER_FAILED:
+        settle_failure(flow, job, &result->err, false, -1);
+        break;
+    }
+}
+
+void flow_place(struct flow *flow)
+{
+    struct writer_result result;
+
+    writer_step(flow->writer);
+    while (writer_take_result(flow->writer, &result))
+        take_result(flow, &result);
+}
+
+void flow_send(struct flow *flow)
+{
+    dedupe_send(flow->dedupe);
+    broker_flush(flow->broker);
+}

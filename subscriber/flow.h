@@ -1,0 +1,50 @@
+/*
+ * Jobs on their way: the stages of one subscription, and the moves of jobs from each to the next.
+ *
+ * subscriber.c says when; here is what. Each flow_ call is one step of the loop and never waits.
+ */
+#pragma once
+
+#include "job.h"
+#include "report.h"
+#include "stages/download.h"
+
+struct config;
+
+struct flow {
+    const struct config *config; /* the caller's */
+    struct report *report;       /* the caller's */
+    struct loop *loop;           /* the caller's */
+    struct broker *broker;
+    struct filter *filter;
+    struct store *store;
+    struct dedupe *dedupe;
+    struct download *download;
+    struct writer *writer;
+    struct retry *retry;
+    struct job_board board;
+    struct list jobs;    /* all that are open */
+    unsigned connection; /* whose deliveries can still be acked; 0: none */
+    bool stopping;       /* nothing new is begun, what comes in is handed back */
+};
+
+/*
+ * Opens every stage; `flow` is zeroed but for config, report and loop. On failure flow_close() is
+ * still due.
+ */
+bool flow_open(struct flow *flow, struct error *err) MUST_CHECK;
+
+/* Says goodbye to the broker and frees everything, open jobs too: the broker has them back. */
+void flow_close(struct flow *flow);
+
+void flow_take(struct flow *flow);  /* deliveries, and what waited long enough */
+void flow_judge(struct flow *flow); /* answers of the store */
+void flow_fetch(struct flow *flow); /* transfers, started, moved on and taken back */
+void flow_place(struct flow *flow); /* files, handed to the disk and taken back */
+void flow_send(struct flow *flow);  /* questions to the store and acks to the broker */
+
+/* Hands back what is not being fetched now; with `all`, also what is. */
+void flow_abandon(struct flow *flow, bool all);
+
+/* For flow_open.c: the bytes of a transfer on their way to the writer. */
+enum download_flow flow_receive_bytes(void *ticket, const char *bytes, size_t length);

@@ -1,0 +1,172 @@
+/* Opening the stages: what each needs to know of the configuration. And closing them. */
+#include "flow.h"
+
+#include "settings/config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LEASE_MS            30000
+#define LATEST_TTL_LEAST_MS 3600000
+#define PREFETCH_DEFAULT    256
+
+static bool open_broker(struct flow *flow, struct error *err)
+{
+    const struct config *config = flow->config;
+    struct broker_binding *bindings =
+        memory_resize(NULL, config->binding_count + 1, sizeof(*bindings));
+    const struct url *url = &config->broker.parts;
+    bool tls = strcmp(url->scheme, "amqps") == 0;
+    enum broker_tls verify =
+        config->tls_rigour == CONFIG_TLS_LAX ? BROKER_TLS_LAX : BROKER_TLS_VERIFY;
+
+    for (size_t i = 0; i < config->binding_count; i++)
+        bindings[i] = (struct broker_binding){.exchange = config->bindings[i].exchange,
+                                              .topic = config->bindings[i].topic};
+    flow->broker = broker_open(
+        flow->loop,
+        &(struct broker_settings){
+            .host = url->host,
+            .port = url->port ? url->port : tls ? 5671 : 5672,
+            .tls = tls ? verify : BROKER_TLS_OFF,
+            .vhost = config->broker_vhost,
+            .user = url->user,
+            .password = url->password,
+            .url = config->broker_url,
+            .queue = config->queue,
+            .declare = config->queue_declare,
+            .bind = config->queue_bind,
+            .durable = config->durable,
+            .auto_delete = config->auto_delete,
+            .expire_ms = config->expire_ms,
+            .message_ttl_ms = config->message_age_max_ms,
+            .bindings = bindings,
+            .binding_count = config->binding_count,
+            .prefetch = config->prefetch > 0 ? config->prefetch : PREFETCH_DEFAULT,
+            .heartbeat_s = (int)(config->amqp_heartbeat_ms / 1000),
+            .connect_timeout_ms = config->connect_timeout_ms,
+        },
+        err);
+    free(bindings);
+    return flow->broker != NULL;
+}
+
+static bool open_filter(struct flow *flow, struct error *err)
+{
+    const struct config *config = flow->config;
+    struct filter_rule *rules = memory_resize(NULL, config->rule_count + 1, sizeof(*rules));
+
+    for (size_t i = 0; i < config->rule_count; i++)
+        rules[i] = (struct filter_rule){.accept = config->rules[i].accept,
+                                        .pattern = config->rules[i].pattern,
+                                        .directory = config->rules[i].directory,
+                                        .file = config->rules[i].file,
+                                        .line = config->rules[i].line};
+    flow->filter = filter_open(&(struct filter_settings){.rules = rules,
+                                                               .rule_count = config->rule_count,
+                                                               .accept_unmatched =
+                                                                   config->accept_unmatched,
+                                                               .directory = config->directory,
+                                                               .mirror = config->mirror},
+                                     err);
+    free(rules);
+    return flow->filter != NULL;
+}
+
+static bool open_store(struct flow *flow, struct error *err)
+{
+    const struct config *config = flow->config;
+    int64_t ttl_ms = config->nodupe_ttl_ms;
+    struct store_settings settings = {
+        .lease_ms = LEASE_MS,
+        .nodupe_ttl_ms = ttl_ms,
+        .latest_ttl_ms = ttl_ms > LATEST_TTL_LEAST_MS ? ttl_ms : LATEST_TTL_LEAST_MS,
+    };
+    char *path = memory_format("%s/store.sqlite", config->subscription_dir);
+
+    flow->store = store_open_sqlite(flow->loop, path, &settings, err);
+    free(path);
+    if (!flow->store)
+        return false;
+    flow->dedupe =
+        dedupe_open(flow->store,
+                    &(struct dedupe_settings){.key_base = "sr3sub", .lease_ms = LEASE_MS}, err);
+    return flow->dedupe != NULL;
+}
+
+static bool open_transfers(struct flow *flow, struct error *err)
+{
+    const struct config *config = flow->config;
+
+    flow->download = download_open(
+        flow->loop,
+        &(struct download_settings){
+            .transfers_max = config->transfers_max,
+            .transfers_max_per_host = config->transfers_max_per_host,
+            .connect_timeout_ms = config->connect_timeout_ms,
+            .stall_timeout_ms = config->timeout_ms,
+            .total_timeout_ms = config->transfer_time_max_ms,
+            .tls = (enum download_tls)config->tls_rigour,
+            .receive = flow_receive_bytes,
+        },
+        err);
+    if (!flow->download)
+        return false;
+    flow->writer = writer_open(
+        flow->loop,
+        &(struct writer_settings){.inflight = config->inflight,
+                                  .durability = (enum writer_durability)config->durability},
+        err);
+    return flow->writer != NULL;
+}
+
+bool flow_open(struct flow *flow, struct error *err)
+{
+    list_init(&flow->jobs);
+    flow->retry = retry_open();
+    return open_filter(flow, err) && open_store(flow, err) && open_transfers(flow, err)
+        && open_broker(flow, err);
+}
+
+static void free_jobs(struct flow *flow)
+{
+    struct list_link *link;
+
+    while ((link = list_first(&flow->jobs))) {
+        struct job *job = LIST_ITEM(link, struct job, link);
+
+        retry_remove(flow->retry, &job->retry);
+        job->asking = false;
+        if (job->state != JOB_HANDED_BACK)
+            job_advance(job, JOB_HANDED_BACK);
+        job_free(job);
+    }
+}
+
+static void let_go_of_transfers(struct flow *flow)
+{
+    for (struct list_link *link = list_first(&flow->jobs); link;
+         link = list_next(&flow->jobs, link)) {
+        struct job *job = LIST_ITEM(link, struct job, link);
+
+        if (job->state != JOB_CLAIMED)
+            continue;
+        download_cancel(job->transfer);
+        writer_cancel(job->file);
+        job->transfer = NULL;
+        job->file = NULL;
+    }
+}
+
+void flow_close(struct flow *flow)
+{
+    broker_close(flow->broker);
+    let_go_of_transfers(flow);
+    download_close(flow->download);
+    writer_close(flow->writer);
+    dedupe_close(flow->dedupe);
+    store_close(flow->store);
+    free_jobs(flow);
+    retry_close(flow->retry);
+    filter_close(flow->filter);
+}

@@ -1,0 +1,77 @@
+/*
+ * One announcement on its way: its states, the moves between them, and what each stage keeps of it.
+ *
+ *     RECEIVED > ACCEPTED > CLAIMED > FETCHED > PLACED > CONFIRMED > ACKED
+ *
+ * and, on the way, WAITING (tried again later) and the exits REJECTED, DUPLICATE and FAILED, which
+ * end in ACKED too. A job that ends in HANDED_BACK was not acked: the broker delivers it again.
+ */
+#pragma once
+
+#include "announcement.h"
+#include "stages/broker.h"
+#include "stages/dedupe.h"
+#include "stages/filter.h"
+#include "stages/retry.h"
+#include "stages/writer.h"
+
+enum job_state {
+    JOB_RECEIVED,
+    JOB_ACCEPTED,  /* by the rules; the claim is asked for */
+    JOB_CLAIMED,   /* ours; the transfer waits or is under way */
+    JOB_FETCHED,   /* all bytes are there, the writer has them */
+    JOB_PLACED,    /* under its final name; the store is being told */
+    JOB_CONFIRMED, /* the store knows. A later stage that hands the file on belongs here */
+    JOB_WAITING,   /* for another try */
+    JOB_REJECTED,
+    JOB_DUPLICATE,
+    JOB_FAILED,
+    JOB_ACKED,
+    JOB_HANDED_BACK,
+    JOB_STATES
+};
+
+/* How many jobs are in each state. */
+struct job_board {
+    int count[JOB_STATES];
+};
+
+struct job {
+    struct list_link link; /* in the list of open jobs */
+    struct job_board *board;
+    enum job_state state;
+    int64_t entered_ms; /* when it came into this state, steady clock */
+
+    struct announcement announcement;
+    struct broker_ticket ticket;
+    bool redelivered;
+    bool abandoned; /* to be handed back as soon as its stages have let go of it */
+    bool asking;    /* a question to dedupe is open */
+
+    struct filter_verdict destination;
+    const char *fetch_url; /* in the announcement's arena */
+    struct dedupe_claim claim;
+    struct transfer *transfer;
+    struct writer_file *file;
+
+    struct retry_entry retry;
+    int64_t retry_delay_ms; /* once the claim is released; -1: not tried again */
+    int tries, busy_tries;
+    int64_t first_failure_ms; /* steady clock; 0: none yet */
+    char *fingerprint;        /* of bytes that were not the announced ones */
+    bool mismatch_accepted;
+};
+
+/* A zeroed job in state RECEIVED, counted on `board`. */
+struct job *job_new(struct job_board *board) MUST_CHECK;
+
+/* The job must be ACKED or HANDED_BACK, and no stage may know it any more. */
+void job_free(struct job *job);
+
+/* The only way a state changes; a move that must not be is a bug and ends the process. */
+void job_advance(struct job *job, enum job_state next);
+
+const char *job_state_name(enum job_state state);
+
+/* Jobs on `board` that have not come to an end. */
+int job_board_open(const struct job_board *board);

@@ -1,0 +1,267 @@
+/* What becomes of announcements. The texts are sr3's wherever it has the event: people and scripts
+ * look for them. */
+#include "report.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BODY_SHOWN 100
+
+static double seconds_now(void)
+{
+    return (double)clock_wall_ns() / (double)NS_PER_S;
+}
+
+void report_init(struct report *report, const struct report_settings *settings)
+{
+    memset(report, 0, sizeof(*report));
+    report->settings = *settings;
+    report->started_ms = report->period_started_ms = clock_now_ms();
+    report->metrics.last_housekeeping_s = seconds_now();
+}
+
+void report_started(const struct report *report)
+{
+    log_info("sarracenia.flow run", "pid: %d %s instance: %d", (int)getpid(),
+             report->settings.title, report->settings.instance);
+    log_flush();
+}
+
+void report_stopped(const struct report *report)
+{
+    log_info("sarracenia.flow close", "flow/close completed cleanly pid: %d %s instance: %d",
+             (int)getpid(), report->settings.title, report->settings.instance);
+}
+
+void report_received(struct report *report, const struct envelope *envelope)
+{
+    report->messages++;
+    report->metrics.rx_bytes += (int64_t)envelope->body.length;
+}
+
+void report_malformed(struct report *report, const struct envelope *envelope,
+                      const struct error *err)
+{
+    const struct slice *body = &envelope->body;
+    int shown = body->length < BODY_SHOWN ? (int)body->length : BODY_SHOWN;
+
+    report->metrics.rx_bad++;
+    log_error("sarracenia.moth.amqp getNewMessage",
+              "malformed announcement dropped: %s (topic: %.*s, body: '%.*s%s')", err->text,
+              (int)envelope->routing_key.length, envelope->routing_key.bytes, shown, body->bytes,
+              body->length > BODY_SHOWN ? "..." : "");
+}
+
+void report_read(struct report *report)
+{
+    report->metrics.rx_good++;
+    report->metrics.rx_last_ns = clock_wall_ns();
+}
+
+void report_rejected(struct report *report, const struct job *job, int code, const char *reason)
+{
+    report->metrics.rejects++;
+    if (report->settings.rejected)
+        log_info("sarracenia.flowcb.log after_accept", "%s rejected: %d %s ",
+                 job->announcement.rel_path, code, reason);
+}
+
+void report_duplicate(struct report *report, const struct job *job)
+{
+    report->metrics.rejects++;
+    report->metrics.duplicates++;
+    if (report->settings.duplicates)
+        log_info("sarracenia.flowcb.log after_accept",
+                 "%s rejected: 304 Not modified 1 (nodupe check) ", job->announcement.rel_path);
+}
+
+void report_older(struct report *report, const struct job *job)
+{
+    report->metrics.rejects++;
+    report->metrics.older++;
+    if (report->settings.rejected)
+        log_info("sarracenia.flowcb.log after_accept",
+                 "%s rejected: 406 older than the version in place ", job->announcement.rel_path);
+}
+
+/* The routing key without the prefix that every topic of the subscription has. */
+static const char *subtopic_of(const struct report *report, const char *routing_key)
+{
+    size_t length = strlen(report->settings.topic_prefix);
+
+    if (strncmp(routing_key, report->settings.topic_prefix, length) == 0
+        && routing_key[length] == '.')
+        return routing_key + length + 1;
+    return routing_key;
+}
+
+/* "id: 1a2b3c4 size: 12 " as far as they are known. */
+static void print_identity(const struct announcement *announcement, char *text, size_t size)
+{
+    int used = 0;
+
+    text[0] = '\0';
+    if (announcement->identity_value)
+        used = snprintf(text, size, "id: %.7s ", announcement->identity_value);
+    if (announcement->size_bytes > 0)
+        snprintf(text + used, size - (size_t)used, "size: %" PRId64 " ", announcement->size_bytes);
+}
+
+void report_accepted(struct report *report, const struct job *job)
+{
+    const struct announcement *announcement = &job->announcement;
+    double lag = (double)(clock_wall_ns() - announcement->pub_time_ns) / (double)NS_PER_S;
+    int base_length = (int)strlen(announcement->base_url);
+    char identity[64];
+
+    report->metrics.lag_total_s += lag;
+    report->metrics.lag_messages++;
+    if (lag > report->metrics.lag_max_s)
+        report->metrics.lag_max_s = lag;
+    if (!report->settings.accepted)
+        return;
+    if (announcement->base_url[base_length - 1] == '/')
+        base_length--;
+    print_identity(announcement, identity, sizeof(identity));
+    log_info("sarracenia.flowcb.log after_accept",
+             "accepted: (lag: %.2f )  exchange: %s subtopic: %s a file with baseUrl: %.*s "
+             "relPath: %s%s%s %s",
+             lag, announcement->exchange, subtopic_of(report, announcement->routing_key),
+             base_length, announcement->base_url, announcement->rel_path,
+             announcement->retrieve_path ? " retrievePath: " : "",
+             announcement->retrieve_path ? announcement->retrieve_path : "", identity);
+}
+
+void report_placed(struct report *report, const struct job *job,
+                   const struct writer_result *result)
+{
+    report->metrics.transfer_rx_files++;
+    report->metrics.transfer_rx_bytes += result->size_bytes;
+    report->metrics.transfer_rx_last_ns = clock_wall_ns();
+    if (job->mismatch_accepted)
+        log_warning("sr3sub.writer place",
+                    "'%s' has changed since it was announced: the server gave the same bytes twice "
+                    "(%s), they are placed",
+                    job->destination.path, result->fingerprint);
+    if (report->settings.placed)
+        log_info("sarracenia.flowcb.log after_work", "downloaded ok: %s/%s ",
+                 strcmp(job->destination.directory, "/") == 0 ? "" : job->destination.directory,
+                 job->destination.path);
+}
+
+void report_mismatch(struct report *report, const struct job *job, const struct error *err)
+{
+    report->metrics.mismatches++;
+    log_warning("sr3sub.writer verify", "%s; announced: size %" PRId64 " %s %s; fetching it again",
+                err->text, job->announcement.size_bytes,
+                job->announcement.identity_method ? job->announcement.identity_method : "",
+                job->announcement.identity_value ? job->announcement.identity_value : "");
+}
+
+void report_failed(struct report *report, const struct job *job, const struct error *err,
+                   int64_t retry_ms)
+{
+    report->metrics.failures++;
+    log_warning("sarracenia.flow do_download", "attempt %d failed: %s (again in %.1f s)",
+                job->tries, err->text, (double)retry_ms / 1000);
+}
+
+void report_given_up(struct report *report, const struct job *job, const struct error *err)
+{
+    report->metrics.given_up++;
+    report->metrics.rejects++;
+    log_error("sarracenia.flow do_download", "gave up %s after %d attempts: %s",
+              job->announcement.rel_path, job->tries, err->text);
+}
+
+static void report_add_disconnected(struct report *report)
+{
+    if (report->disconnected_since_s <= 0)
+        return;
+    report->metrics.disconnect_time_s += seconds_now() - report->disconnected_since_s;
+    report->disconnected_since_s = seconds_now();
+}
+
+void report_connection(struct report *report, bool connected)
+{
+    struct metrics *metrics = &report->metrics;
+
+    if (metrics->connected && !connected) {
+        metrics->disconnects++;
+        metrics->disconnect_last_s = report->disconnected_since_s = seconds_now();
+    } else if (!metrics->connected && connected) {
+        report_add_disconnected(report);
+        report->disconnected_since_s = 0;
+    }
+    metrics->connected = connected;
+}
+
+void report_refresh(struct report *report, const struct job_board *board)
+{
+    struct metrics *metrics = &report->metrics;
+    double cpu_s = metrics_cpu_s();
+    double up_s = (double)(clock_now_ms() - report->started_ms) / 1000;
+    bool active = board->count[JOB_CLAIMED] > 0;
+
+    report_add_disconnected(report);
+    metrics->cpu_s = cpu_s - metrics->last_housekeeping_cpu_s;
+    metrics->message_rate = up_s > 0 ? (double)report->messages / up_s : 0;
+    metrics->message_rate_cpu = cpu_s > 0 ? (double)report->messages / cpu_s : 0;
+    metrics->download_retries = board->count[JOB_WAITING];
+    metrics->open_jobs = job_board_open(board);
+    metrics->active_transfers = board->count[JOB_CLAIMED];
+    if (metrics->transfer_connected) { /* as sr3: the time since the last look is added */
+        metrics->transfer_connect_time_s += seconds_now() - metrics->transfer_connect_start_s;
+        metrics->transfer_connect_start_s = seconds_now();
+    }
+    if (active != metrics->transfer_connected)
+        metrics->transfer_connect_start_s = active ? seconds_now() : 0;
+    metrics->transfer_connected = active;
+}
+
+static void report_statistics(const struct report *report)
+{
+    const struct metrics *metrics = &report->metrics;
+    double period_s = (double)(clock_now_ms() - report->period_started_ms) / 1000;
+    int64_t received = metrics->rx_good + metrics->rx_bad;
+    int64_t accepted = metrics->lag_messages;
+
+    log_info("sarracenia.flowcb.log stats",
+             "messages received: %" PRId64 ", accepted: %" PRId64 ", rejected: %" PRId64
+             "   rate accepted: %.1f%% or %.1f m/s",
+             received, accepted, metrics->rejects,
+             received ? 100.0 * (double)accepted / (double)received : 0.0,
+             period_s > 0 ? (double)accepted / period_s : 0.0);
+    log_info("sarracenia.flowcb.log stats",
+             "files transferred: %" PRId64 " bytes: %" PRId64 " rate: %.1f/sec",
+             metrics->transfer_rx_files, metrics->transfer_rx_bytes,
+             period_s > 0 ? (double)metrics->transfer_rx_bytes / period_s : 0.0);
+    if (accepted)
+        log_info("sarracenia.flowcb.log stats", "lag: average: %.2f, maximum: %.2f ",
+                 metrics->lag_total_s / (double)accepted, metrics->lag_max_s);
+}
+
+void report_housekeeping(struct report *report, const struct job_board *board,
+                         int64_t housekeeping_ms)
+{
+    struct metrics *metrics = &report->metrics;
+
+    report_refresh(report, board);
+    if (report->settings.housekeeping) {
+        log_info("sarracenia.flow _runHousekeeping", "on_housekeeping pid: %d %s instance: %d",
+                 (int)getpid(), report->settings.title, report->settings.instance);
+        report_statistics(report);
+    }
+    metrics_reset(metrics);
+    report->period_started_ms = clock_now_ms();
+    metrics->last_housekeeping_s = seconds_now();
+    metrics->next_housekeeping_s = metrics->last_housekeeping_s + (double)housekeeping_ms / 1000;
+    metrics->last_housekeeping_cpu_s = metrics_cpu_s();
+    metrics->cpu_s = 0;
+}

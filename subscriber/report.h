@@ -1,0 +1,54 @@
+/*
+ * What becomes of announcements, told twice: as log lines in sr3's words, and counted in the
+ * metrics. Whatever happens to an announcement is one call here.
+ */
+#pragma once
+
+#include "base/metrics.h"
+#include "job.h"
+
+struct report_settings {
+    const char *title;        /* component/config, as the lines about the instance say it */
+    const char *topic_prefix; /* cut off where a line shows the subtopic */
+    int instance;
+    bool accepted, placed, rejected, duplicates, housekeeping; /* which events are logged */
+};
+
+struct report {
+    struct report_settings settings; /* texts stay the caller's */
+    struct metrics metrics;
+    int64_t started_ms, period_started_ms, messages;
+    double disconnected_since_s; /* seconds since 1970; 0: connected, or never was */
+};
+
+void report_init(struct report *report, const struct report_settings *settings);
+
+/* The line that people grep for; once, before anything is connected. */
+void report_started(const struct report *report);
+
+void report_received(struct report *report, const struct envelope *envelope);
+void report_read(struct report *report);
+void report_malformed(struct report *report, const struct envelope *envelope,
+                      const struct error *err);
+void report_rejected(struct report *report, const struct job *job, int code, const char *reason);
+void report_duplicate(struct report *report, const struct job *job);
+void report_older(struct report *report, const struct job *job);
+void report_accepted(struct report *report, const struct job *job);
+void report_placed(struct report *report, const struct job *job,
+                   const struct writer_result *result);
+void report_mismatch(struct report *report, const struct job *job, const struct error *err);
+void report_failed(struct report *report, const struct job *job, const struct error *err,
+                   int64_t retry_ms);
+void report_given_up(struct report *report, const struct job *job, const struct error *err);
+
+/* Connected to the broker or not: counts losses and the time without. */
+void report_connection(struct report *report, bool connected);
+
+/* Brings the gauges up to date, before the metrics are written. */
+void report_refresh(struct report *report, const struct job_board *board);
+
+/* The periodic lines; then the counters restart. */
+void report_housekeeping(struct report *report, const struct job_board *board,
+                         int64_t housekeeping_ms);
+
+void report_stopped(const struct report *report);

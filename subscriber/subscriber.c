@@ -1,0 +1,213 @@
+/*
+ * The loop: waits in one place, takes the steps of an announcement's way in their order, and stops
+ * when told to.
+ */
+#include "subscriber.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "flow.h"
+#include "settings/config.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#define TICK_MS      1000 /* the loop turns at least this often */
+#define STOP_LAST_MS 1500 /* after the grace period, for handing back */
+
+struct subscriber {
+    const struct config *config;
+    struct loop *loop;
+    struct loop_timer *timer;
+    struct metrics_file *metrics_file;
+    char *title; /* of the subscription, in log lines */
+    struct report report;
+    struct flow flow;
+    int signals; /* to stop, so far */
+    bool store_failing;
+    int64_t grace_ends_ms, metrics_due_ms, housekeeping_due_ms;
+};
+
+/* ---- stopping ---- */
+
+static void on_stop_signal(void *context, int signal)
+{
+    struct subscriber *subscriber = context;
+
+    log_info("root stop_signal", "signal %d received", signal);
+    subscriber->signals++;
+}
+
+static void on_hangup(void *context, int signal)
+{
+    struct error err = {0};
+
+    (void)context;
+    (void)signal;
+    if (!log_reopen(&err))
+        log_error("sr3sub.log reopen", "%s", err.text);
+}
+
+static void begin_stopping(struct subscriber *subscriber)
+{
+    subscriber->flow.stopping = true;
+    subscriber->report.metrics.stop_requested = true;
+    subscriber->grace_ends_ms = clock_now_ms() + subscriber->config->stop_grace_ms;
+    broker_stop_consuming(subscriber->flow.broker);
+    flow_abandon(&subscriber->flow, false);
+}
+
+/* A second signal ends the grace period. */
+static void stop_when_told(struct subscriber *subscriber)
+{
+    int64_t now_ms = clock_now_ms();
+
+    if (!subscriber->signals)
+        return;
+    if (!subscriber->flow.stopping)
+        begin_stopping(subscriber);
+    if (subscriber->signals > 1 && subscriber->grace_ends_ms > now_ms)
+        subscriber->grace_ends_ms = now_ms;
+    if (now_ms >= subscriber->grace_ends_ms)
+        flow_abandon(&subscriber->flow, true);
+}
+
+static bool is_finished(const struct subscriber *subscriber)
+{
+    const struct flow *flow = &subscriber->flow;
+
+    if (!flow->stopping)
+        return false;
+    return clock_now_ms() >= subscriber->grace_ends_ms + STOP_LAST_MS
+        || (list_is_empty(&flow->jobs) && broker_is_flushed(flow->broker));
+}
+
+/* ---- tidy ---- */
+
+static void watch_store(struct subscriber *subscriber)
+{
+    const char *failure = store_failure(subscriber->flow.store);
+
+    if (failure && !subscriber->store_failing)
+        log_error("sr3sub.store watch", "%s: no new work is taken until it answers again", failure);
+    else if (!failure && subscriber->store_failing)
+        log_info("sr3sub.store watch", "the store answers again, work goes on");
+    subscriber->store_failing = failure != NULL;
+}
+
+static void set_timer(struct subscriber *subscriber)
+{
+    int64_t retry_ms = retry_next_ms(subscriber->flow.retry);
+
+    loop_timer_set(subscriber->timer, retry_ms >= 0 && retry_ms < TICK_MS ? retry_ms : TICK_MS);
+}
+
+static void tidy(struct subscriber *subscriber)
+{
+    const struct config *config = subscriber->config;
+    struct report *report = &subscriber->report;
+    int64_t now_ms = clock_now_ms();
+
+    watch_store(subscriber);
+    if (now_ms >= subscriber->metrics_due_ms) {
+        report_refresh(report, &subscriber->flow.board);
+        metrics_file_write(subscriber->metrics_file, &report->metrics);
+        subscriber->metrics_due_ms = now_ms + config->metrics_write_interval_ms;
+    }
+    if (now_ms >= subscriber->housekeeping_due_ms) {
+        report_housekeeping(report, &subscriber->flow.board, config->housekeeping_ms);
+        subscriber->housekeeping_due_ms = now_ms + config->housekeeping_ms;
+    }
+    set_timer(subscriber);
+    log_flush();
+}
+
+/* ---- open, run, close ---- */
+
+static void on_tick(void *context)
+{
+    (void)context; /* waking up is all that is needed */
+}
+
+static void open_report(struct subscriber *subscriber)
+{
+    const struct config *config = subscriber->config;
+    unsigned events = config->log_events;
+
+    subscriber->title = memory_format("%s/%s", config->component, config->process_name);
+    report_init(&subscriber->report,
+                &(struct report_settings){
+                    .title = subscriber->title,
+                    .topic_prefix = config->topic_prefix ? config->topic_prefix : "",
+                    .instance = config->instance,
+                    .accepted = events & CONFIG_LOG_AFTER_ACCEPT,
+                    .placed = events & CONFIG_LOG_AFTER_WORK,
+                    .rejected = config->log_reject || (events & CONFIG_LOG_REJECT),
+                    .duplicates = config->log_reject
+                               || (events & (CONFIG_LOG_REJECT | CONFIG_LOG_NODUPE)),
+                    .housekeeping = events & CONFIG_LOG_ON_HOUSEKEEPING,
+                });
+    report_started(&subscriber->report);
+}
+
+static bool subscriber_open(struct subscriber *subscriber, struct error *err)
+{
+    const struct config *config = subscriber->config;
+    struct loop *loop = loop_open();
+
+    subscriber->loop = loop;
+    loop_on_signal(loop, SIGTERM, on_stop_signal, subscriber);
+    loop_on_signal(loop, SIGINT, on_stop_signal, subscriber);
+    loop_on_signal(loop, SIGHUP, on_hangup, subscriber);
+    subscriber->timer = loop_timer_open(loop, on_tick, subscriber);
+    subscriber->housekeeping_due_ms = clock_now_ms() + config->housekeeping_ms;
+    subscriber->flow.config = config;
+    subscriber->flow.report = &subscriber->report;
+    subscriber->flow.loop = loop;
+    if (!flow_open(&subscriber->flow, err))
+        return false;
+    subscriber->metrics_file = metrics_file_open(loop, config->metrics_path);
+    return true;
+}
+
+static void subscriber_close(struct subscriber *subscriber)
+{
+    flow_close(&subscriber->flow);
+    metrics_file_close(subscriber->metrics_file, &subscriber->report.metrics);
+    loop_timer_close(subscriber->timer);
+    loop_close(subscriber->loop);
+    free(subscriber->title);
+}
+
+static void subscriber_loop(struct subscriber *subscriber)
+{
+    struct flow *flow = &subscriber->flow;
+
+    loop_again(subscriber->loop); /* the first turn has something to do */
+    while (!is_finished(subscriber)) {
+        loop_wait(subscriber->loop);
+        stop_when_told(subscriber);
+        flow_take(flow);
+        flow_judge(flow);
+        flow_fetch(flow);
+        flow_place(flow);
+        flow_send(flow);
+        tidy(subscriber);
+    }
+}
+
+bool subscriber_run(const struct config *config, struct error *err)
+{
+    struct subscriber subscriber = {.config = config};
+    bool opened;
+
+    open_report(&subscriber);
+    opened = subscriber_open(&subscriber, err);
+    if (opened) {
+        subscriber_loop(&subscriber);
+        report_refresh(&subscriber.report, &subscriber.flow.board);
+        report_stopped(&subscriber.report);
+    }
+    subscriber_close(&subscriber);
+    return opened;
+}
