@@ -1,0 +1,138 @@
+"""What the integration tests share: servers, the tree of files, and a factory for subscriptions.
+
+RabbitMQ and nginx are started once. A test that stops one of them need not start it again.
+Everything lives in a temporary directory, removed at the end unless SR3SUB_KEEP is set.
+"""
+import itertools
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from rig.nginx import Nginx
+from rig.rabbit import Rabbit
+from rig.subscriber import Subscription, program
+from rig.tls import Certificate
+from rig.tree import make_tree
+
+numbers = itertools.count(1)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "release: run with the release build too, "
+                                       "not only with the sanitizers")
+
+
+def pytest_sessionstart(session):
+    if not os.access(program(), os.X_OK):
+        pytest.exit(f"no program to test: {program()} (build it, or set SR3SUB)", 2)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Shows the end of sr3sub's logs below a failed test."""
+    report = (yield).get_result()
+    factory = getattr(item, "funcargs", {}).get("subscribe")
+    if report.failed and factory:
+        for subscription in factory.made:
+            report.sections.append((f"sr3sub, {subscription.folder}", subscription.log_tail()))
+
+
+@pytest.fixture(scope="session")
+def work():
+    folder = tempfile.mkdtemp(prefix="sr3sub-test-")
+    os.chmod(folder, 0o755)
+    yield folder
+    if os.environ.get("SR3SUB_KEEP"):
+        print(f"\nkept: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def tmp_path(work):
+    """As pytest's own, but inside our folder, which is removed at the end."""
+    folder = pathlib.Path(work, f"tmp{next(numbers):03}")
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def certificate(work):
+    return Certificate(f"{work}/tls")
+
+
+@pytest.fixture(scope="session")
+def files(work):
+    """5,000 small files as (entries); nginx serves them."""
+    return make_tree(f"{work}/www", small=5000)
+
+
+@pytest.fixture(scope="session")
+def rabbit_server(work, certificate):
+    server = Rabbit(f"{work}/rabbit", certificate)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def rabbit(rabbit_server):
+    return rabbit_server.start()
+
+
+@pytest.fixture(scope="session")
+def nginx_server(work, files):
+    server = Nginx(f"{work}/nginx", f"{work}/www")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def nginx(nginx_server):
+    return nginx_server.start()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """serve(root): another nginx, for a tree the test made itself."""
+    servers = []
+
+    def start(root):
+        servers.append(Nginx(tmp_path / f"nginx{len(servers)}", root).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+class Factory:
+    """Makes subscriptions, each with an exchange, a queue and a folder of its own."""
+
+    def __init__(self, work, rabbit):
+        self.work, self.rabbit = work, rabbit
+        self.made = []
+
+    def __call__(self, **settings):
+        number = next(numbers)
+        settings.setdefault("exchange", f"x{number}")
+        settings.setdefault("queue", f"q_guest.test{number}")
+        self.made.append(Subscription(f"{self.work}/{number:03}", self.rabbit, **settings))
+        return self.made[-1]
+
+
+@pytest.fixture
+def subscribe(work, rabbit):
+    """Factory of subscriptions. Their instances are stopped after the test, and their logs must be
+    free of sanitizer reports and passwords."""
+    factory = Factory(work, rabbit)
+    yield factory
+    for subscription in factory.made:
+        subscription.stop()
+    complaints = [line for made in factory.made for line in made.complaints()]
+    assert not complaints, "\n".join(complaints[:20])

@@ -1,0 +1,163 @@
+"""Runs sr3sub: one configuration with a directory, a queue and state of its own."""
+import os
+import re
+import shlex
+import signal
+import time
+
+from rig.announcer import PREFIXES, Publisher
+from rig.process import Process, wait_until
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CONFIGURATION = """\
+broker {broker}
+exchange {exchange}
+topicPrefix {prefix}
+queueName {queue}
+expire 1h
+subtopic #
+nodupe_ttl 1h
+{options}
+"""
+DOWNLOADED = "sarracenia.flowcb.log after_work downloaded ok: "
+SECRETS = ["guest:guest"]  # what no log may contain
+REPORTS = ["Sanitizer", "runtime error:", "Assertion"]
+
+
+def program():
+    """The sr3sub to test: $SR3SUB, or the release build."""
+    return os.path.abspath(os.environ.get("SR3SUB", f"{PROJECT}/build/release/sr3sub"))
+
+
+class Instance(Process):
+    """One running sr3sub."""
+
+    def __init__(self, args, log_path, env, cwd):
+        self.log_path = log_path
+        super().__init__(args, log_path, env=env, cwd=cwd)
+
+    def log(self):
+        """What this process has logged, standard error included."""
+        with open(self.log_path, errors="replace") as file:
+            return file.read()
+
+    def wait_for_log(self, pattern, seconds=20):
+        """Waits for a line that matches, and returns the match."""
+        def found():
+            match = re.search(pattern, self.log())
+            if not match and not self.is_running():
+                raise RuntimeError(f"sr3sub ended with {self.exit_code()}:\n{self.log()[-2000:]}")
+            return match
+        return wait_until(found, seconds, lambda: f"'{pattern}' in the log:\n{self.log()[-2000:]}")
+
+    def wait_consuming(self, seconds=30):
+        """Waits until the queue is declared and bound."""
+        return self.wait_for_log("sarracenia.moth.amqp getSetup binding", seconds)
+
+    def downloaded(self):
+        """[(time as in the log, local path)] of the files it says it has placed."""
+        return [(line[:23], line.split(DOWNLOADED, 1)[1].rstrip())
+                for line in self.log().splitlines() if DOWNLOADED in line]
+
+
+class Subscription:
+    """Everything below `folder`. `places` says where files go: sr3 lines with directory, mirror,
+    accept, reject; `options` are further lines. `{directory}` in them is the data directory."""
+
+    def __init__(self, folder, rabbit, name="test", wire="v02", exchange="xpublic", queue=None,
+                 broker=None, options="", places="directory {directory}\nmirror on", env=None):
+        self.folder = os.path.abspath(folder)
+        self.rabbit, self.name, self.exchange, self.wire = rabbit, name, exchange, wire
+        self.queue = queue or f"q_guest.{name}"
+        self.directory = f"{self.folder}/data"
+        self.cache = f"{self.folder}/cache"
+        self.instances = []  # all that ever ran
+        self.env = dict(os.environ, HOME=self.folder, XDG_CONFIG_HOME=f"{self.folder}/config",
+                        XDG_CACHE_HOME=self.cache, NO_PROXY="*",
+                        ASAN_OPTIONS="exitcode=99:detect_leaks=1",
+                        UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1", **(env or {}))
+        os.makedirs(self.directory)
+        lines = f"{places}\n{options}".replace("{directory}", self.directory)
+        self.configure(CONFIGURATION.format(
+            broker=broker or rabbit.url(), exchange=exchange, prefix=PREFIXES[wire],
+            queue=self.queue, options=lines))
+
+    @property
+    def configuration(self):
+        return f"{self.folder}/config/sr3/subscribe/{self.name}.conf"
+
+    def configure(self, text):
+        os.makedirs(os.path.dirname(self.configuration), exist_ok=True)
+        with open(self.configuration, "w") as file:
+            file.write(text)
+
+    def metrics(self, number=1):
+        return f"{self.cache}/sr3/metrics/subscribe_{self.name}_{number:02}.json"
+
+    def run(self, *args, log="run"):
+        """sr3sub with any arguments; every run has a log of its own."""
+        log_path = f"{self.folder}/{len(self.instances):03}_{log}.log"
+        instance = Instance([program(), *args], log_path, self.env, self.folder)
+        self.instances.append(instance)
+        return instance
+
+    def start(self, number=1):
+        return self.run("foreground", f"subscribe/{self.name}", "--no", str(number),
+                        log=f"instance_{number:02}")
+
+    def declare(self, vhost="/"):
+        """Declares exchange and queue as sr3sub will, so that they can be filled beforehand."""
+        with Publisher(self.rabbit, vhost) as publisher:
+            publisher.declare_queue(self.queue, self.exchange, f"{PREFIXES[self.wire]}.#")
+
+    def announce(self, messages):
+        """Fills the queue before anybody reads it."""
+        self.declare()
+        with Publisher(self.rabbit) as publisher:
+            publisher.fill(self.queue, self.exchange, messages)
+
+    def publish(self, messages, vhost="/"):
+        """Announces to whoever listens."""
+        with Publisher(self.rabbit, vhost) as publisher:
+            publisher.declare_exchange(self.exchange)
+            publisher.publish(self.exchange, messages)
+
+    def wait_queue_empty(self, seconds=60):
+        """Waits until nothing waits and nothing is left unacknowledged."""
+        wait_until(lambda: self.rabbit.messages_ready(self.queue) == 0, seconds,
+                   lambda: f"{self.rabbit.messages_ready(self.queue)} messages still wait")
+        wait_until(lambda: self.rabbit.messages(self.queue) == (0, 0), seconds,
+                   lambda: f"(ready, unacknowledged) {self.rabbit.messages(self.queue)}")
+
+    def running(self):
+        return [instance for instance in self.instances if instance.is_running()]
+
+    def stop(self):
+        """SIGTERM to every instance at once; returns their exit codes."""
+        stopped = self.running()
+        for instance in stopped:
+            instance.send(signal.SIGTERM)
+        return [instance.stop() for instance in stopped]
+
+    def downloaded(self):
+        """As Instance.downloaded, of all instances."""
+        return sorted(line for instance in self.instances for line in instance.downloaded())
+
+    def complaints(self):
+        """Reports of sanitizers, failed assertions and leaked passwords in the logs."""
+        return [line for instance in self.instances for line in instance.log().splitlines()
+                if any(text in line for text in REPORTS + SECRETS)]
+
+    def log_tail(self, lines=30):
+        """The end of each log, for a person to read."""
+        parts = []
+        for instance in self.instances:
+            tail = "\n".join(instance.log().splitlines()[-lines:])
+            parts.append(f"$ {shlex.join(instance.args)} -> {instance.exit_code()}\n{tail}")
+        return "\n\n".join(parts)
+
+
+def log_seconds(text):
+    """Seconds since the epoch of a time as it stands in the log."""
+    moment, milliseconds = text.split(",")
+    return time.mktime(time.strptime(moment, "%Y-%m-%d %H:%M:%S")) + int(milliseconds) / 1000
