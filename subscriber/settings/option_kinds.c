@@ -1,19 +1,16 @@
 /*
- * The kinds of option values, except numbers (option_numbers.c).
+ * The kinds of option values that are words: flags, choices, sets. And what all kinds need to
+ * refuse a value and to find names that are nearly right. Numbers are in option_numbers.c, texts in
+ * option_texts.c.
  *
  * Every refusal says what the text was and what would be right.
  */
 #include "settings/option_words.h"
 
 #include <ctype.h>
-#include <inttypes.h>
-#include <limits.h>
-#include <pwd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #define QUOTE_MAX 60
 
@@ -78,8 +75,7 @@ bool option_refuse(struct error *err, const char *text, const char *why, const c
 
 /* --- comma lists of a row -------------------------------------------------------------------- */
 
-/* The next item of a list; false at the end. */
-static bool list_take(const char **list, const char *separators, const char **item, size_t *length)
+bool option_list_take(const char **list, const char *separators, const char **item, size_t *length)
 {
     if (!*list)
         return false;
@@ -96,7 +92,7 @@ bool option_is_called(const struct option *option, const char *name)
 
     if (!strcmp(option->name, name))
         return true;
-    while (list_take(&rest, ",", &item, &length))
+    while (option_list_take(&rest, ",", &item, &length))
         if (strlen(name) == length && !strncmp(item, name, length))
             return true;
     return false;
@@ -117,19 +113,18 @@ static bool choice_is(const char *choice, size_t length, const char *name, size_
     return false;
 }
 
-/* The index of `name` in `choices`, -1 if it is none. */
-static int choice_find(const char *choices, const char *name, size_t name_length)
+int option_choice_find(const char *choices, const char *name, size_t name_length)
 {
     const char *item;
     size_t length;
 
-    for (int index = 0; list_take(&choices, ",", &item, &length); index++)
+    for (int index = 0; option_list_take(&choices, ",", &item, &length); index++)
         if (choice_is(item, length, name, name_length))
             return index;
     return -1;
 }
 
-static bool refuse_choice(const struct option *option, const char *text, struct error *err)
+bool option_refuse_choice(const struct option *option, const char *text, struct error *err)
 {
     char *right = memory_format("one of: %s", option->choices);
 
@@ -152,185 +147,60 @@ static bool parse_flag(const struct option *option, const char *text, void *targ
     return true;
 }
 
-const struct option_kind option_FLAG = {.bare_allowed = true, .parse = parse_flag};
-
-/* --- texts ----------------------------------------------------------------------------------- */
-
-static void clear_text(void *target)
-{
-    memory_replace((char **)target, NULL);
-}
-
-static bool parse_string(const struct option *option, const char *text, void *target,
-                         struct error *err)
+static char *print_flag(const struct option *option, const void *target)
 {
     (void)option;
-    (void)err;
-    memory_replace((char **)target, strcmp(text, "None") ? memory_copy(text) : NULL);
-    return true;
+    return memory_copy(*(const bool *)target ? "on" : "off");
 }
 
-const struct option_kind option_STRING = {
-    .whole_line = true, .parse = parse_string, .clear = clear_text};
-
-/* The home directory of `user`, "" for one's own, allocated; NULL if there is no such user. */
-static char *home_of(const char *user)
-{
-    const char *home = *user ? NULL : getenv("HOME");
-    const struct passwd *entry;
-
-    if (home && *home)
-        return memory_copy(home);
-    entry = *user ? getpwnam(user) : getpwuid(getuid());
-    return entry ? memory_copy(entry->pw_dir) : NULL;
-}
-
-/* `~`, `~user` or a relative path made absolute; NULL when that cannot be done. */
-static char *make_absolute(const char *text)
-{
-    size_t length = strcspn(text, "/");
-    char *start = NULL, *path;
-
-    if (*text == '/')
-        return memory_copy(text);
-    if (*text == '~') {
-        char *user = memory_copy_bytes(text + 1, length - 1);
-
-        start = home_of(user);
-        text += length;
-        free(user);
-    } else {
-        start = getcwd(NULL, 0);
-    }
-    path = start ? memory_format("%s/%s", start, text) : NULL;
-    free(start);
-    return path;
-}
-
-/* Removes, in place, empty and "." components and the '/' at the end. */
-static void squeeze(char *path)
-{
-    char *to = path;
-
-    for (const char *from = path; *from;) {
-        size_t length;
-
-        from += strspn(from, "/");
-        length = strcspn(from, "/");
-        if (length && !(length == 1 && *from == '.')) {
-            *to++ = '/';
-            memmove(to, from, length);
-            to += length;
-        }
-        from += length;
-    }
-    if (to == path)
-        *to++ = '/';
-    *to = '\0';
-}
-
-static bool parse_path(const struct option *option, const char *text, void *target,
-                       struct error *err)
-{
-    char *path;
-
-    if (!strcmp(text, "None"))
-        return parse_string(option, text, target, err);
-    if (strstr(text, "${"))
-        return option_refuse(err, text,
-                             "has a variable that is unknown, or differs from file to file, "
-                             "which this version cannot do",
-                             "a path without it");
-    path = make_absolute(text);
-    if (!path)
-        return option_refuse(err, text, "cannot be made absolute", "a path that begins with '/'");
-    squeeze(path);
-    memory_replace((char **)target, path);
-    return true;
-}
-
-const struct option_kind option_PATH = {
-    .whole_line = true, .parse = parse_path, .clear = clear_text};
-
-static void clear_url(void *target)
-{
-    struct option_url *url = target;
-
-    memory_replace(&url->text, NULL);
-    url_clear(&url->parts);
-}
-
-static bool parse_url(const struct option *option, const char *text, void *target,
-                      struct error *err)
-{
-    struct option_url *url = target;
-    struct url parts;
-
-    if (!strcmp(text, "None")) {
-        clear_url(target);
-        return true;
-    }
-    if (!url_parse(text, &parts, err))
-        return false;
-    if (option->choices && choice_find(option->choices, parts.scheme, strlen(parts.scheme)) < 0) {
-        refuse_choice(option, parts.scheme, err);
-        url_clear(&parts);
-        return false;
-    }
-    clear_url(target);
-    url->text = memory_copy(text);
-    url->parts = parts;
-    return true;
-}
-
-const struct option_kind option_URL = {.parse = parse_url, .clear = clear_url};
-
-static bool inflight_is_usable(const char *text)
-{
-    size_t length = strlen(text);
-
-    if (!length || length > 64 || *text == '/' || strstr(text, ".."))
-        return false;
-    return text[length - 1] == '/' || (*text == '.' && !strchr(text, '/'));
-}
-
-static bool parse_inflight(const struct option *option, const char *text, void *target,
-                           struct error *err)
-{
-    (void)option;
-    if (!option_is_off_word(text) && !inflight_is_usable(text))
-        return option_refuse(
-            err, text, "cannot name files under way",
-            "'.', an ending such as '.tmp', a directory such as 'tmp/', or 'none'");
-    memory_replace((char **)target, option_is_off_word(text) ? NULL : memory_copy(text));
-    return true;
-}
-
-const struct option_kind option_INFLIGHT = {.parse = parse_inflight, .clear = clear_text};
+const struct option_kind option_FLAG = {
+    .bare_allowed = true, .parse = parse_flag, .print = print_flag, .type = "flag"};
 
 /* --- choices --------------------------------------------------------------------------------- */
 
 static bool parse_choice(const struct option *option, const char *text, void *target,
                          struct error *err)
 {
-    int index = choice_find(option->choices, text, strlen(text));
+    int index = option_choice_find(option->choices, text, strlen(text));
 
     if (index < 0)
-        return refuse_choice(option, text, err);
+        return option_refuse_choice(option, text, err);
     *(int *)target = index;
     return true;
 }
 
-const struct option_kind option_CHOICE = {.parse = parse_choice};
+/* Adds the first name of the choice at `index` to `text`. */
+static void add_choice(char **text, const char *choices, int index)
+{
+    const char *item = choices;
+    size_t length = 0;
+
+    for (int i = -1; i < index && option_list_take(&choices, ",", &item, &length);)
+        i++;
+    length = strcspn(item, "|,");
+    memory_replace(
+        text, memory_format("%s%s%.*s", *text ? *text : "", *text ? "," : "", (int)length, item));
+}
+
+static char *print_choice(const struct option *option, const void *target)
+{
+    char *text = NULL;
+
+    add_choice(&text, option->choices, *(const int *)target);
+    return text;
+}
+
+const struct option_kind option_CHOICE = {
+    .parse = parse_choice, .print = print_choice, .type = "one of"};
 
 static bool set_bits(const char *choices, const char *name, size_t length, unsigned *bits)
 {
-    int index = choice_find(choices, name, length);
+    int index = option_choice_find(choices, name, length);
 
     if (length == 4 && !strncasecmp(name, "none", length))
         *bits = 0;
     else if (length == 3 && !strncasecmp(name, "all", length))
-        for (*bits = 0; list_take(&choices, ",", &name, &length);)
+        for (*bits = 0; option_list_take(&choices, ",", &name, &length);)
             *bits = *bits << 1 | 1;
     else if (index >= 0)
         *bits = 1u << index;
@@ -347,13 +217,13 @@ static bool parse_set(const struct option *option, const char *text, void *targe
     char sign = '+';
     size_t length;
 
-    while (list_take(&rest, ",|", &item, &length)) {
+    while (option_list_take(&rest, ",|", &item, &length)) {
         if (length && strchr("+-", *item)) {
             sign = *item++;
             length--;
         }
         if (length && !set_bits(option->choices, item, length, &bits))
-            return refuse_choice(option, text, err);
+            return option_refuse_choice(option, text, err);
         if (length)
             set = sign == '+' ? set | bits : set & ~bits;
     }
@@ -361,7 +231,18 @@ static bool parse_set(const struct option *option, const char *text, void *targe
     return true;
 }
 
-const struct option_kind option_SET = {.parse = parse_set};
+static char *print_set(const struct option *option, const void *target)
+{
+    unsigned set = *(const unsigned *)target;
+    char *text = NULL;
+
+    for (int i = 0; set >> i; i++)
+        if (set >> i & 1)
+            add_choice(&text, option->choices, i);
+    return text ? text : memory_copy("none");
+}
+
+const struct option_kind option_SET = {.parse = parse_set, .print = print_set, .type = "set of"};
 
 /* --- names that are nearly right ------------------------------------------------------------- */
 

@@ -136,7 +136,14 @@ static bool parse_duration(const struct option *option, const char *text, void *
     return true;
 }
 
-const struct option_kind option_DURATION = {.parse = parse_duration};
+static char *print_duration(const struct option *option, const void *target)
+{
+    (void)option;
+    return limit_print(*(const int64_t *)target, true);
+}
+
+const struct option_kind option_DURATION = {
+    .parse = parse_duration, .print = print_duration, .type = "duration"};
 
 /* Reads `[kmgt][i][b]`; 0 if there is anything else. */
 static double factor_read(const char *text)
@@ -186,7 +193,14 @@ static bool parse_count(const struct option *option, const char *text, void *tar
     return true;
 }
 
-const struct option_kind option_COUNT = {.parse = parse_count};
+static char *print_count(const struct option *option, const void *target)
+{
+    (void)option;
+    return memory_format("%d", *(const int *)target);
+}
+
+const struct option_kind option_COUNT = {
+    .parse = parse_count, .print = print_count, .type = "count"};
 
 static bool parse_size(const struct option *option, const char *text, void *target,
                        struct error *err)
@@ -201,7 +215,35 @@ static bool parse_size(const struct option *option, const char *text, void *targ
     return true;
 }
 
-const struct option_kind option_SIZE = {.parse = parse_size};
+static char *print_size(const struct option *option, const void *target)
+{
+    (void)option;
+    return limit_print(*(const int64_t *)target, false);
+}
+
+const struct option_kind option_SIZE = {.parse = parse_size, .print = print_size, .type = "size"};
+
+static bool parse_float(const struct option *option, const char *text, void *target,
+                        struct error *err)
+{
+    double number;
+
+    if (!amount_read(text, &number))
+        return option_refuse(err, text, "is no number", "digits, such as 25 or 0.5");
+    if (!in_range(option, text, number, (int64_t)EXACT_INTEGER_MAX, false, err))
+        return false;
+    *(double *)target = number;
+    return true;
+}
+
+static char *print_float(const struct option *option, const void *target)
+{
+    (void)option;
+    return memory_format("%.10g", *(const double *)target);
+}
+
+const struct option_kind option_FLOAT = {
+    .parse = parse_float, .print = print_float, .type = "number"};
 
 static bool parse_perm(const struct option *option, const char *text, void *target,
                        struct error *err)
@@ -216,4 +258,13 @@ static bool parse_perm(const struct option *option, const char *text, void *targ
     return true;
 }
 
-const struct option_kind option_PERM = {.parse = parse_perm};
+static char *print_perm(const struct option *option, const void *target)
+{
+    unsigned mode = *(const unsigned *)target;
+
+    (void)option;
+    return mode ? memory_format("0%o", mode) : memory_copy("0");
+}
+
+const struct option_kind option_PERM = {
+    .parse = parse_perm, .print = print_perm, .type = "permissions"};

@@ -48,17 +48,21 @@ static void warn(void *context, const char *text)
 static void parse_value(const char *text)
 {
     static const struct option_kind *const kinds[] = {
-        &option_FLAG, &option_DURATION, &option_COUNT,  &option_SIZE, &option_PERM,
-        &option_URL,  &option_CHOICE,   &option_STRING, &option_SET,  &option_INFLIGHT,
+        &option_FLAG,   &option_DURATION, &option_COUNT, &option_SIZE,     &option_PERM,
+        &option_URL,    &option_CHOICE,   &option_SET,   &option_INFLIGHT, &option_FLOAT,
+        &option_STRING, &option_STRIP,    &option_LIST,  &option_FLATTEN,
     };
+    size_t length;
     static const struct option option = {.name = "fuzz", .choices = "a,b|c,redis"};
 
+    option_unknown_variable(text, &length);
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         struct option_url target = {0}; /* the largest type */
         struct error err = {0};
 
         if (!kinds[i]->parse(&option, text, &target, &err) && err.kind == ERROR_NONE)
             abort();
+        free(kinds[i]->print(&option, &target));
         if (kinds[i]->clear)
             kinds[i]->clear(&target);
     }
