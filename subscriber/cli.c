@@ -154,22 +154,6 @@ static bool command_line_parse(struct command_line *line, int argc, char **argv,
 
 /* ---- foreground ---- */
 
-static bool check_supported(const struct config *config, struct error *err)
-{
-    if (config->nodupe_driver == CONFIG_DRIVER_REDIS || config->retry_driver == CONFIG_DRIVER_REDIS)
-        return error_set(err, ERROR_OPERATOR,
-                         "'%s': this version has no Redis store; with 'nodupe_driver disk' and "
-                         "'retry_driver disk' the instances of one host share a file",
-                         config->path);
-    if (!config->download)
-        return error_set(err, ERROR_OPERATOR, "'%s': 'download off' is not carried out yet",
-                         config->path);
-    if (!config->overwrite)
-        return error_set(err, ERROR_OPERATOR, "'%s': 'overwrite off' is not carried out yet",
-                         config->path);
-    return true;
-}
-
 /* Transfers, files being written and connections each need a descriptor or two. */
 static void raise_descriptor_limit(void)
 {
@@ -256,7 +240,8 @@ static enum cli_status foreground(const struct command_line *line, struct error 
     if (!config)
         return CLI_FAILED;
     prepare_process(config);
-    ran = check_supported(config, err) && open_log(config, err) && run_foreground(config, err);
+    ran = config_check_supported(config, err) && open_log(config, err) &&
+          run_foreground(config, err);
     log_close();
     config_free(config);
     return ran ? CLI_OK : CLI_FAILED;

@@ -8,13 +8,17 @@
  * (config_resolve.c).
  *
  * The other parts, each with its private header: config_table.c finds options, config_variables.c
- * knows what ${NAME} stands for, config_names.c which file is meant, config_notes.c the place of a
- * warning. config_loader.h is what they share while a file is read.
+ * knows what ${NAME} stands for, config_legacy.c what older names mean, config_ignored.c which
+ * names mean nothing here, config_pending.c what this version does not do yet, config_names.c which
+ * file is meant, config_notes.c the place of a warning. config_loader.h is what they share while a
+ * file is read.
  */
 #include "settings/config.h"
 
 #include "settings/conf_file.h"
+#include "settings/config_ignored.h"
 #include "settings/config_kinds.h"
+#include "settings/config_legacy.h"
 #include "settings/config_loader.h"
 #include "settings/config_names.h"
 #include "settings/config_notes.h"
@@ -32,20 +36,19 @@
 /* --- applying a setting ---------------------------------------------------------------------- */
 
 /* Fills in user and password of a broker whose URL has none. */
-static void log_in(struct config *config)
+static void log_in(struct config *config, struct option_url *broker, const struct option *option)
 {
-    struct url *url = &config->broker.parts;
+    struct url *url = &broker->parts;
     const struct credential *credential;
     const struct credential_detail *method;
 
-    if (url->password || !config->broker.text)
+    if (url->password || !broker->text)
         return;
     credential = credentials_find(config->credentials, url);
     method = credential_detail(credential, "login_method");
     if (method && (!method->value || !strstr(method->value, "PLAIN")))
         config_notes_warn_here(
-            config, config_option(CONFIG_OPTION_broker),
-            "its login_method in credentials.conf is not supported, PLAIN is used");
+            config, option, "its login_method in credentials.conf is not supported, PLAIN is used");
     if (credential) {
         memory_replace(&url->user, memory_copy(credential->url.user));
         memory_replace(&url->password, memory_copy(credential->url.password));
@@ -56,13 +59,31 @@ static void log_in(struct config *config)
         url->password = memory_copy("anonymous");
 }
 
+/* A variable that will never have a value loses its '$', as in sr3. */
+static void warn_of_variable(struct config *config, const struct option *option)
+{
+    size_t length;
+    const char *name = option_unknown_variable(config->loader->current->value, &length);
+    char *what;
+
+    if (!name)
+        return;
+    what =
+        memory_format("there is no variable ${%.*s}; as in sr3 the path will have '{%.*s}' in it",
+                      (int)length, name, (int)length, name);
+    config_notes_warn_here(config, option, what);
+    free(what);
+}
+
 /* What is not wrong but not likely to be meant either. */
 static void warn_of_value(struct config *config, const struct option *option, const char *rest)
 {
     const struct conf_setting *current = config->loader->current;
     bool is_rule = option->kind == &option_ACCEPT || option->kind == &option_REJECT;
 
-    if (option->kind == &option_FLAG && *current->value) {
+    if (option->kind == &option_TEMPLATE)
+        warn_of_variable(config, option);
+    if (option->kind == &option_FLAG && *current->written) {
         char *word = memory_copy_bytes(current->value, strcspn(current->value, " "));
 
         if (!option_is_flag_word(word))
@@ -93,7 +114,8 @@ static void follow_up(struct config *config, const struct option *option)
 
     switch ((int)config_table_index(option)) {
     case CONFIG_OPTION_broker:
-        log_in(config);
+    case CONFIG_OPTION_post_broker:
+        log_in(config, config_table_member(config, option), option);
         break;
     case CONFIG_OPTION_queue_name:
         memory_replace(&loader->queue_written, memory_copy(loader->current->written));
@@ -114,6 +136,8 @@ static bool set_value(struct config *config, const struct option *option, const 
 {
     bool mirror = config->mirror;
 
+    if (!*value && *config->loader->current->written && option->kind == &option_FLAG)
+        value = "off"; /* of a variable that is empty */
     if (!*value && !option->kind->bare_allowed)
         return error_set(err, ERROR_OPERATOR, "the value is missing");
     if (!option->kind->parse(option, value, config_table_member(config, option), err))
@@ -127,25 +151,42 @@ static bool set_value(struct config *config, const struct option *option, const 
     return true;
 }
 
-static bool apply(struct config *config, const struct conf_setting *setting, struct error *err)
+/* Applies a setting whose name is that of a row. */
+static bool apply_option(struct config *config, const struct option *option,
+                         const struct conf_setting *setting, struct error *err)
 {
-    const struct option *option = config_table_find(setting->name);
-    bool whole_line = option && option->kind->whole_line;
-    size_t length = whole_line ? strlen(setting->value) : strcspn(setting->value, " ");
+    size_t length =
+        option->kind->whole_line ? strlen(setting->value) : strcspn(setting->value, " ");
     char *value = memory_copy_bytes(setting->value, length);
     const char *rest = setting->value + length;
-    bool done;
+    bool done =
+        set_value(config, option, value, err) || error_wrap(err, "option '%s'", option->name);
 
-    config->loader->current = setting;
-    done = option ? set_value(config, option, value, err) ||
-                        error_wrap(err, "option '%s'", option->name)
-                  : config_table_refuse_name(setting->name, err);
     if (done)
         warn_of_value(config, option, rest + strspn(rest, " "));
-    else
+    free(value);
+    return done;
+}
+
+static bool apply(struct config *config, const struct conf_setting *written, struct error *err)
+{
+    struct conf_setting setting = *written;
+    const struct option *option;
+    bool done = true;
+    char *text;
+
+    config->loader->current = &setting;
+    if (config_legacy_translate(config, &setting, &text)) {
+        option = config_table_find(setting.name);
+        if (option)
+            done = apply_option(config, option, &setting, err);
+        else if (!config_ignored_skip(config, &setting))
+            done = config_table_refuse_name(setting.name, err);
+    }
+    if (!done)
         config_notes_wrap_here(config, err);
     config->loader->current = NULL;
-    free(value);
+    free(text);
     return done;
 }
 
@@ -299,27 +340,36 @@ struct config *config_load(const struct config_request *request, struct error *e
     return NULL;
 }
 
+static void free_variables(struct config_variable *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(list[i].name);
+        free(list[i].value);
+    }
+    free(list);
+}
+
 static void free_lists(struct config *config)
 {
     for (size_t i = 0; i < config->rule_count; i++) {
         free(config->rules[i].pattern);
         free(config->rules[i].directory);
+        free(config->rules[i].strip);
+        free(config->rules[i].flatten);
+        free(config->rules[i].filename);
     }
     for (size_t i = 0; i < config->binding_count; i++) {
         free(config->bindings[i].exchange);
         free(config->bindings[i].topic);
     }
-    for (size_t i = 0; i < config->environment_count; i++) {
-        free(config->environment[i].name);
-        free(config->environment[i].value);
-    }
+    free_variables(config->environment, config->environment_count);
+    free_variables(config->headers, config->header_count);
     for (size_t i = 0; i < config->warning_count; i++)
         free(config->warnings[i]);
     for (size_t i = 0; i < config->file_count; i++)
         free(config->files[i]);
     free(config->rules);
     free(config->bindings);
-    free(config->environment);
     free(config->warnings);
     free(config->files);
 }

@@ -19,7 +19,7 @@
 #define OPTION_TYPE_SUBTOPIC size_t
 #define OPTION_TYPE_INCLUDE  size_t /* always 0: included files come in the place of the line */
 #define OPTION_TYPE_DECLARE  size_t
-#define OPTION_TYPE_DISCARD  bool /* always false: removing placed files does not exist here */
+#define OPTION_TYPE_HEADER   size_t
 
 /* Index of each option, in the order of options.def: CONFIG_OPTION_broker, ... */
 enum config_option {
@@ -35,6 +35,20 @@ enum config_tls { CONFIG_TLS_LAX, CONFIG_TLS_NORMAL, CONFIG_TLS_STRICT };
 
 enum config_durability { CONFIG_DURABILITY_NONE, CONFIG_DURABILITY_GROUP, CONFIG_DURABILITY_EACH };
 
+enum config_nodupe_basis { CONFIG_BASIS_PATH, CONFIG_BASIS_DATA, CONFIG_BASIS_NAME };
+
+enum config_format { CONFIG_FORMAT_V02, CONFIG_FORMAT_V03, CONFIG_FORMAT_WIS };
+
+/* Bits of file_events. */
+enum config_event {
+    CONFIG_EVENT_CREATE = 1 << 0,
+    CONFIG_EVENT_DELETE = 1 << 1,
+    CONFIG_EVENT_LINK = 1 << 2,
+    CONFIG_EVENT_MKDIR = 1 << 3,
+    CONFIG_EVENT_MODIFY = 1 << 4,
+    CONFIG_EVENT_RMDIR = 1 << 5
+};
+
 /* Bits of log_events. */
 enum config_log_event {
     CONFIG_LOG_AFTER_ACCEPT = 1 << 0,
@@ -48,11 +62,17 @@ enum config_log_event {
     CONFIG_LOG_GATHER = 1 << 8
 };
 
-/* An accept or reject line. */
+/*
+ * An accept or reject line, with what was set above it. A directory may have variables that differ
+ * from file to file (spec/options.md section 4.2); it is absolute unless it begins with one.
+ */
 struct config_rule {
     bool accept;
     char *pattern;
-    char *directory;  /* absolute; as it was set when the line was read */
+    char *directory;
+    char *strip;      /* a number or a pattern; NULL: none */
+    char *flatten;    /* NULL: no */
+    char *filename;   /* rule for names, of this line or of those above; NULL: none */
     const char *file; /* where the line stands */
     int line;
 };
@@ -91,6 +111,8 @@ struct config {
     size_t binding_count;
     struct config_variable *environment; /* of `declare env` lines */
     size_t environment_count;
+    struct config_variable *headers; /* of `header` lines */
+    size_t header_count;
 
     char *broker_url;   /* for messages: with user and port, without password */
     char *broker_vhost; /* "/" unless the URL has one */
@@ -133,6 +155,23 @@ void config_free(struct config *config); /* NULL is fine */
 
 /* Gives the process the variables of `declare env` that its environment does not have yet. */
 void config_export_environment(const struct config *config);
+
+/* Whether this version does what the option asks for; if not, the error says where and what. */
+bool config_check_option(const struct config *config, enum config_option index,
+                         struct error *err) MUST_CHECK;
+
+/*
+ * Whether it does all that changes which files arrive, or what happens to them. It has to be asked
+ * before the configuration is run.
+ */
+bool config_check_supported(const struct config *config, struct error *err) MUST_CHECK;
+
+enum config_match { CONFIG_MATCH_NONE, CONFIG_MATCH_ONE, CONFIG_MATCH_SEVERAL };
+
+/*
+ * The name that begins with `typed`, or is it; when there are several, *name is the first of them.
+ */
+enum config_match config_option_complete(const char *typed, const char **name);
 
 /*
  * Whether the option `name` (or synonym) must have a value. If it need not (a flag), *known is

@@ -21,40 +21,43 @@ static struct config *config_around(const struct option *option, void *target)
     return (struct config *)((char *)target - option->offset);
 }
 
-/* Ends the pattern behind its first word; what follows may only be a comment. */
-static bool end_pattern(struct config *config, const struct option *option, char *pattern,
-                        struct error *err)
+/*
+ * Ends the pattern behind its first word and returns the rule for file names, allocated: the second
+ * word, else what is set above. NULL: none.
+ */
+static char *take_filename(struct config *config, const struct option *option, char *pattern)
 {
-    char *rest = pattern + strcspn(pattern, " ");
+    size_t end = strcspn(pattern, " ");
+    char *rest = pattern + end + (pattern[end] != '\0'), *comment;
 
-    if (!*rest)
-        return true;
-    *rest++ = '\0';
+    pattern[end] = '\0';
+    comment = rest + strcspn(rest, " ");
     if (*rest == '#')
         config_notes_warn_here(config, option,
                                "what follows the pattern is taken as a comment; sr3 takes it as "
                                "a rule for file names and fails");
-    else if (strcmp(rest, "None") != 0)
-        return error_set(err, ERROR_OPERATOR,
-                         "a second word, a rule for file names, is not supported yet");
-    return true;
+    if (!*rest || *rest == '#')
+        return memory_copy(config->filename);
+    if (*comment && comment[1] != '#')
+        config_notes_warn_here(config, option,
+                               "what follows the rule for file names has no effect");
+    *comment = '\0';
+    return strcmp(rest, "None") ? memory_copy(rest) : NULL;
 }
 
-static bool add_rule(struct config *config, const struct option *option, const char *text,
-                     struct error *err)
+static bool add_rule(struct config *config, const struct option *option, const char *text)
 {
     const struct conf_setting *current = config->loader->current;
-    char *pattern = memory_copy(text);
+    char *pattern = memory_copy(text), *filename = take_filename(config, option, pattern);
 
-    if (!end_pattern(config, option, pattern, err)) {
-        free(pattern);
-        return false;
-    }
     config->rules = memory_resize(config->rules, config->rule_count + 1, sizeof(*config->rules));
     config->rules[config->rule_count++] = (struct config_rule){
         .accept = option->kind == &option_ACCEPT,
         .pattern = pattern,
         .directory = memory_copy(config->directory ? config->directory : config->loader->start_dir),
+        .strip = memory_copy(config->strip),
+        .flatten = memory_copy(config->flatten),
+        .filename = filename,
         .file = config_notes_keep_file(config, current->file),
         .line = current->line,
     };
@@ -64,20 +67,24 @@ static bool add_rule(struct config *config, const struct option *option, const c
 static bool parse_accept(const struct option *option, const char *text, void *target,
                          struct error *err)
 {
+    (void)err;
     ++*(size_t *)target;
-    return add_rule(config_around(option, target), option, text, err);
+    return add_rule(config_around(option, target), option, text);
 }
 
-const struct option_kind option_ACCEPT = {.whole_line = true, .parse = parse_accept};
+const struct option_kind option_ACCEPT = {
+    .whole_line = true, .parse = parse_accept, .type = "pattern, rule for names"};
 
 static bool parse_reject(const struct option *option, const char *text, void *target,
                          struct error *err)
 {
+    (void)err;
     ++*(size_t *)target;
-    return add_rule(config_around(option, target), option, text, err);
+    return add_rule(config_around(option, target), option, text);
 }
 
-const struct option_kind option_REJECT = {.whole_line = true, .parse = parse_reject};
+const struct option_kind option_REJECT = {
+    .whole_line = true, .parse = parse_reject, .type = "pattern, rule for names"};
 
 void config_kinds_choose_exchange(struct config *config)
 {
@@ -127,7 +134,7 @@ static bool parse_subtopic(const struct option *option, const char *text, void *
     return config_kinds_add_binding(config, text, err);
 }
 
-const struct option_kind option_SUBTOPIC = {.parse = parse_subtopic};
+const struct option_kind option_SUBTOPIC = {.parse = parse_subtopic, .type = "topic"};
 
 /* Those in files are read by conf_file.c and never come here. */
 static bool parse_include(const struct option *option, const char *text, void *target,
@@ -139,7 +146,7 @@ static bool parse_include(const struct option *option, const char *text, void *t
     return error_set(err, ERROR_OPERATOR, "works only in files");
 }
 
-const struct option_kind option_INCLUDE = {.parse = parse_include};
+const struct option_kind option_INCLUDE = {.parse = parse_include, .type = "path"};
 
 static bool is_variable_name(const char *name, size_t length)
 {
@@ -149,46 +156,53 @@ static bool is_variable_name(const char *name, size_t length)
     return length > 0 && !isdigit((unsigned char)*name);
 }
 
+/* Adds NAME=VALUE; `equals` is where its '=' stands. */
+static void add_pair(struct config_variable **list, size_t *count, const char *text,
+                     const char *equals)
+{
+    *list = memory_resize(*list, *count + 1, sizeof(**list));
+    (*list)[(*count)++] = (struct config_variable){
+        .name = memory_copy_bytes(text, (size_t)(equals - text)), .value = memory_copy(equals + 1)};
+}
+
 static bool parse_declare(const struct option *option, const char *text, void *target,
                           struct error *err)
 {
+    static const char *const of_admins[] = {"exchange", "source", "subscriber", "feeder"};
     struct config *config = config_around(option, target);
     const char *equals = strchr(text, '=');
+    size_t length = strcspn(text, " ");
 
+    for (size_t i = 0; i < COUNT_OF(of_admins); i++)
+        if (strlen(of_admins[i]) == length && !strncmp(text, of_admins[i], length))
+            return true;
     if (strncmp(text, "env ", 4) != 0) {
         config_notes_warn_here(config, option, "only 'declare env' has an effect");
         return true;
     }
     text += 4;
-    if (!equals || !is_variable_name(text, (size_t)(equals - text)))
+    if (!equals || equals < text || !is_variable_name(text, (size_t)(equals - text)))
         return error_set(err, ERROR_OPERATOR, "write it as 'declare env NAME=VALUE'");
-    config->environment = memory_resize(config->environment, config->environment_count + 1,
-                                        sizeof(*config->environment));
-    config->environment[config->environment_count++] = (struct config_variable){
-        .name = memory_copy_bytes(text, (size_t)(equals - text)), .value = memory_copy(equals + 1)};
+    add_pair(&config->environment, &config->environment_count, text, equals);
     ++*(size_t *)target;
     return true;
 }
 
-const struct option_kind option_DECLARE = {.whole_line = true, .parse = parse_declare};
+const struct option_kind option_DECLARE = {
+    .whole_line = true, .parse = parse_declare, .type = "text"};
 
-/*
- * In sr3, `discard true` changes nothing, and the common container example has it although its
- * files are meant to stay. `discard` alone removes each file once it is there.
- */
-static bool parse_discard(const struct option *option, const char *text, void *target,
-                          struct error *err)
+static bool parse_header(const struct option *option, const char *text, void *target,
+                         struct error *err)
 {
     struct config *config = config_around(option, target);
+    const char *equals = strchr(text, '=');
 
-    if (!*text || !strcasecmp(text, "on"))
-        return error_set(err, ERROR_OPERATOR,
-                         "it asks for delete_destination, removing files after download, which "
-                         "this version cannot do; remove the line to keep them");
-    if (config->loader->current)
-        config_notes_warn_here(config, option,
-                               "a value behind it has no effect, as in sr3: files stay");
+    if (!equals || equals == text)
+        return error_set(err, ERROR_OPERATOR, "write it as 'header NAME=VALUE'");
+    add_pair(&config->headers, &config->header_count, text, equals);
+    ++*(size_t *)target;
     return true;
 }
 
-const struct option_kind option_DISCARD = {.bare_allowed = true, .parse = parse_discard};
+const struct option_kind option_HEADER = {
+    .whole_line = true, .parse = parse_header, .type = "NAME=VALUE"};

@@ -7,7 +7,7 @@
 #include "settings/config.h"
 
 extern const struct option_kind option_ACCEPT, option_REJECT, option_SUBTOPIC, option_INCLUDE,
-    option_DECLARE, option_DISCARD;
+    option_DECLARE, option_HEADER;
 
 /*
  * Sets the exchange that sr3 uses when none is named, which the user of the broker decides; as in

@@ -127,6 +127,12 @@ void config_names_set_state(struct config *config)
         memory_format("%s/" CONFIG_COMPONENT "/%s", config->state_dir, config->name);
     config->log_path = memory_format("%s/log/" CONFIG_COMPONENT "_%s_%02d.log", config->state_dir,
                                      config->name, config->instance);
-    config->metrics_path = memory_format("%s/metrics/" CONFIG_COMPONENT "_%s_%02d.json",
-                                         config->state_dir, config->name, config->instance);
+    if (!config->metrics_filename)
+        config->metrics_path = memory_format("%s/metrics/" CONFIG_COMPONENT "_%s_%02d.json",
+                                             config->state_dir, config->name, config->instance);
+    else if (*config->metrics_filename == '/')
+        config->metrics_path = memory_copy(config->metrics_filename);
+    else
+        config->metrics_path =
+            memory_format("%s/metrics/%s", config->state_dir, config->metrics_filename);
 }

@@ -19,11 +19,11 @@ static char *place_print(const char *file, int line)
 }
 
 /* A warning about an option that was set at `file`, `line`. */
-static void warn_at(struct config *config, const char *file, int line, const struct option *option,
+static void warn_at(struct config *config, const char *file, int line, const char *name,
                     const char *what)
 {
     char *place = place_print(file, line);
-    char *text = memory_format("%s: option '%s': %s", place, option->name, what);
+    char *text = memory_format("%s: option '%s': %s", place, name, what);
 
     config_notes_warn(config, text);
     free(place);
@@ -32,9 +32,14 @@ static void warn_at(struct config *config, const char *file, int line, const str
 
 void config_notes_warn_here(struct config *config, const struct option *option, const char *what)
 {
+    config_notes_warn_name_here(config, option->name, what);
+}
+
+void config_notes_warn_name_here(struct config *config, const char *name, const char *what)
+{
     const struct conf_setting *current = config->loader->current;
 
-    warn_at(config, current->file, current->line, option, what);
+    warn_at(config, current->file, current->line, name, what);
 }
 
 void config_notes_warn_origin(struct config *config, enum config_option index, const char *what)
@@ -42,7 +47,7 @@ void config_notes_warn_origin(struct config *config, enum config_option index, c
     const struct config_origin *origin = &config->origins[index];
 
     if (origin->file)
-        warn_at(config, origin->file, origin->line, config_option(index), what);
+        warn_at(config, origin->file, origin->line, config_option(index)->name, what);
 }
 
 bool config_notes_wrap_here(const struct config *config, struct error *err)

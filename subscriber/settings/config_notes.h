@@ -15,6 +15,9 @@ void config_notes_warn(struct config *config, const char *text);
 void config_notes_warn_here(struct config *config, const struct option *option, const char *what);
 void config_notes_warn_origin(struct config *config, enum config_option index, const char *what);
 
+/* The same about a name that is no option. */
+void config_notes_warn_name_here(struct config *config, const char *name, const char *what);
+
 /* Puts "file:line" in front of `err`. Returns false. */
 bool config_notes_wrap_here(const struct config *config, struct error *err);
 

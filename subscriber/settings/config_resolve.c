@@ -10,6 +10,7 @@
 #include "settings/config_loader.h"
 #include "settings/config_names.h"
 #include "settings/config_notes.h"
+#include "settings/config_pending.h"
 #include "settings/config_table.h"
 
 #include <stdlib.h>
@@ -163,6 +164,7 @@ bool config_resolve(struct config *config, struct error *err)
     if (!resolve_broker(config, err) || !resolve_bindings(config, err) ||
         !resolve_queue(config, err) || !resolve_stores(config, err))
         return false;
+    config_pending_warn(config);
     if (!config->directory)
         config->directory = memory_copy(config->loader->start_dir);
     if (!config->prefetch)

@@ -6,7 +6,9 @@
  */
 #include "settings/config_table.h"
 
+#include "settings/config_ignored.h"
 #include "settings/config_kinds.h"
+#include "settings/config_legacy.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -37,8 +39,48 @@ bool config_option_takes_value(const char *name, bool *known)
 {
     const struct option *option = config_table_find(name);
 
-    *known = option != NULL;
-    return option && !option->kind->bare_allowed;
+    *known = option || config_legacy_knows(name) || config_ignored_knows(name);
+    return option && !option->kind->bare_allowed && !config_legacy_knows(name);
+}
+
+/* Adds `name` to what was found; names of one option count once. */
+static void note_match(enum config_match *match, const char **found, const char *name)
+{
+    if (*match == CONFIG_MATCH_NONE) {
+        *match = CONFIG_MATCH_ONE;
+        *found = name;
+    } else if (strcmp(*found, name) != 0) {
+        *match = CONFIG_MATCH_SEVERAL;
+    }
+}
+
+/* Whether `option`, or a synonym of it, begins with `typed`. */
+static bool option_begins(const struct option *option, const char *typed)
+{
+    const char *rest = option->synonyms, *item;
+    size_t length, typed_length = strlen(typed);
+
+    if (!strncmp(option->name, typed, typed_length))
+        return true;
+    while (option_list_take(&rest, ",", &item, &length))
+        if (length > typed_length && !strncmp(item, typed, typed_length))
+            return true;
+    return false;
+}
+
+enum config_match config_option_complete(const char *typed, const char **name)
+{
+    enum config_match match = CONFIG_MATCH_NONE;
+    bool known;
+
+    *name = typed;
+    config_option_takes_value(typed, &known);
+    if (known)
+        return CONFIG_MATCH_ONE;
+    for (size_t i = 0; *typed && i < COUNT_OF(options); i++)
+        if (options[i].kind != &option_INCLUDE && option_begins(&options[i], typed))
+            note_match(&match, name, options[i].name);
+    return match;
 }
 
 enum config_option config_table_index(const struct option *option)
@@ -51,38 +93,93 @@ void *config_table_member(struct config *config, const struct option *option)
     return (char *)config + option->offset;
 }
 
-/* The option whose name resembles `name` most, NULL if none does. */
-static const struct option *option_nearest(const char *name)
+/* The name that resembles a wanted one most. */
+struct nearest {
+    const char *wanted;
+    size_t distance;
+    char *name; /* allocated; NULL: none so far */
+};
+
+static void nearest_try(struct nearest *nearest, const char *name, size_t length)
 {
-    const struct option *nearest = NULL;
-    size_t least = OPTION_NAME_MAX;
+    char *copy = memory_copy_bytes(name, length);
+    size_t distance = option_distance(nearest->wanted, copy);
 
-    for (size_t i = 0; i < COUNT_OF(options) && strlen(name) < OPTION_NAME_MAX; i++) {
-        size_t distance = option_distance(name, options[i].name);
-
-        if (distance < least) {
-            least = distance;
-            nearest = &options[i];
-        }
+    if (distance < nearest->distance && option_is_near(nearest->wanted, distance)) {
+        nearest->distance = distance;
+        memory_replace(&nearest->name, memory_copy(copy));
     }
-    return nearest && option_is_near(name, least) ? nearest : NULL;
+    free(copy);
+}
+
+static void nearest_try_option(struct nearest *nearest, const struct option *option)
+{
+    const char *rest = option->synonyms, *item;
+    size_t length;
+
+    nearest_try(nearest, option->name, strlen(option->name));
+    while (option_list_take(&rest, ",", &item, &length))
+        if (length > 2)
+            nearest_try(nearest, item, length);
+}
+
+/* Options come before names that have no meaning here; allocated, NULL if none is near. */
+static char *nearest_name(const char *wanted)
+{
+    struct nearest nearest = {.wanted = wanted, .distance = OPTION_NAME_MAX};
+    const char *name;
+
+    if (strlen(wanted) >= OPTION_NAME_MAX)
+        return NULL;
+    for (size_t i = 0; i < COUNT_OF(options); i++)
+        nearest_try_option(&nearest, &options[i]);
+    for (size_t i = 0; (name = config_ignored_name(i)); i++)
+        if (!strchr(name, '*') && strlen(name) > 3)
+            nearest_try(&nearest, name, strlen(name));
+    return nearest.name;
 }
 
 bool config_table_refuse_name(const char *name, struct error *err)
 {
-    const struct option *nearest = option_nearest(name);
-    char *quoted = option_quote(name);
+    char *nearest = nearest_name(name), *quoted = option_quote(name);
 
     if (nearest)
-        error_set(err, ERROR_OPERATOR, "option '%s' is unknown to this version; did you mean '%s'?",
-                  quoted, nearest->name);
+        error_set(err, ERROR_OPERATOR, "option '%s' is unknown; did you mean '%s'?", quoted,
+                  nearest);
     else
         error_set(err, ERROR_OPERATOR,
-                  "option '%s' is unknown to this version; remove the line if files can be "
-                  "handled without it",
+                  "option '%s' is unknown, to sr3 too; remove the line, or put '#' in front of it",
                   quoted);
+    free(nearest);
     free(quoted);
     return false;
+}
+
+bool config_table_has_fallback(const struct config *config, const struct option *option)
+{
+    union {
+        int64_t number;
+        double fraction;
+        struct option_url url;
+        struct option_list list;
+    } fallback = {.url = {.text = NULL}};
+    const char *member = (const char *)config + option->offset;
+    struct error err = {0};
+    char *value, *usual;
+    bool same;
+
+    if (!option->kind->print)
+        return true;
+    if (option->fallback && !option->kind->parse(option, option->fallback, &fallback, &err))
+        return false;
+    value = option->kind->print(option, member);
+    usual = option->kind->print(option, &fallback);
+    same = value && usual ? !strcmp(value, usual) : value == usual;
+    free(value);
+    free(usual);
+    if (option->kind->clear)
+        option->kind->clear(&fallback);
+    return same;
 }
 
 void config_table_set_fallback(struct config *config, const struct option *option)

@@ -14,6 +14,9 @@ enum config_option config_table_index(const struct option *option);
 /* Where `config` holds the value of `option`. */
 void *config_table_member(struct config *config, const struct option *option);
 
+/* Whether it has its default, however that came. */
+bool config_table_has_fallback(const struct config *config, const struct option *option);
+
 /* Sets the default; what has none stays as it is. */
 void config_table_set_fallback(struct config *config, const struct option *option);
 

@@ -43,6 +43,11 @@ static char *variable_broker_user(const struct config *config)
     return memory_copy(config->broker.parts.user);
 }
 
+static char *variable_post_broker_user(const struct config *config)
+{
+    return memory_copy(config->post_broker.parts.user);
+}
+
 static char *variable_rand8(const struct config *config)
 {
     unsigned number = 0;
@@ -100,10 +105,11 @@ struct variable {
 
 static const struct variable built_in[] = {
     {"BROKER_USER", variable_broker_user},
+    {"POST_BROKER_USER", variable_post_broker_user},
     {"RAND8", variable_rand8},
     {"RANDID", variable_randid},
     {"PROGRAM", variable_program},
-    {"CONFIG_COMPONENT", variable_program},
+    {"COMPONENT", variable_program},
     {"CONFIG", variable_config},
     {"HOSTNAME", variable_hostname},
     {"HOSTDIR", variable_hostdir},
@@ -136,6 +142,11 @@ static bool is_in_capitals(const char *name, const char *option_name)
     return !name[at] && !option_name[at];
 }
 
+static char *first_of(const struct option_list *list)
+{
+    return list->count ? memory_copy(list->items[0]) : NULL;
+}
+
 /* What the option `source` holds, for SOURCE. */
 static char *variable_option(struct config *config, const char *name)
 {
@@ -144,10 +155,12 @@ static char *variable_option(struct config *config, const char *name)
 
         if (!is_in_capitals(name, option->name))
             continue;
-        if (option->kind == &option_STRING || option->kind == &option_PATH)
-            return memory_copy(*(char **)config_table_member(config, option));
         if (option->kind == &option_URL)
             return NULL; /* may hold a password */
+        if (option->kind == &option_LIST)
+            return first_of(config_table_member(config, option));
+        if (option->kind->clear)
+            return option->kind->print(option, config_table_member(config, option));
         return memory_copy(config->origins[i].text ? config->origins[i].text : option->fallback);
     }
     return NULL;

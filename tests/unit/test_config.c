@@ -1,92 +1,8 @@
 /*
- * Configurations: value grammars, order, variables, names, what is resolved, and the texts of
- * errors and warnings. Files are written below a temporary directory that is home and
- * configuration.
+ * Configurations: order, variables, names, what is resolved, and where settings come from.
  */
 #include "base/log.h"
-#include "settings/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define BROKER "broker amqps://dd.weather.gc.ca/\n"
-
-static char home[] = "/tmp/sr3sub-test-XXXXXX";
-
-/* --- whole configurations -------------------------------------------------------------------- */
-
-static char *path_of(const char *name)
-{
-    return memory_format("%s/.config/sr3/%s", home, name);
-}
-
-static void write_file(const char *name, const char *text)
-{
-    char *path = path_of(name);
-    FILE *file = fopen(path, "w");
-
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-    chmod(path, 0600);
-    free(path);
-}
-
-static void remove_config(const char *name)
-{
-    char *path = path_of(name);
-
-    unlink(path);
-    free(path);
-}
-
-/* `text` with '~' where the temporary directory is named. */
-static char *shorten(const char *text)
-{
-    char *copy = memory_copy(text), *at;
-
-    while ((at = strstr(copy, home))) {
-        *at = '~';
-        memmove(at + 1, at + strlen(home), strlen(at + strlen(home)) + 1);
-    }
-    return copy;
-}
-
-static struct config *load_with(const char *text, const struct config_request *request,
-                                struct error *err)
-{
-    *err = (struct error){0};
-    if (text)
-        write_file("subscribe/t.conf", text);
-    return config_load(request, err);
-}
-
-static struct config *load(const char *text, struct error *err)
-{
-    const struct config_request request = {.name = "subscribe/t", .instance = 3};
-
-    return load_with(text, &request, err);
-}
-
-static struct config *must_load(const char *text)
-{
-    struct error err;
-    struct config *config = load(text, &err);
-
-    if (!config)
-        fail_msg("'%s': %s", text, err.text);
-    return config;
-}
+#include "config_home.h"
 
 static void defaults_are_those_of_sr3(void **state)
 {
@@ -250,133 +166,7 @@ static void queues_are_named(void **state)
     unsetenv("SOURCE");
 }
 
-/* --- errors and warnings --------------------------------------------------------------------- */
-
-#define T "~/.config/sr3/subscribe/t.conf:"
-
-static const struct {
-    const char *lines, *text;
-} errors[] = {
-    {"", "~/.config/sr3/subscribe/t.conf: there is no broker; add a line such as 'broker "
-         "amqps://dd.weather.gc.ca/'"},
-    {BROKER "director /data\n",
-     T "2: option 'director' is unknown to this version; did you mean 'directory'?"},
-    {BROKER "\nstrip 3\n", T "3: option 'strip' is unknown to this version; remove the line if "
-                             "files can be handled without it"},
-    {"amqps://bob:secret@h/\n", T "1: option 'amqps://...@h/' is unknown to this version; remove "
-                                  "the line if files can be handled without it"},
-    {BROKER "timeout 3y\n", T "2: option 'timeout': '3y' is no duration; write a duration such as "
-                              "90, 1.5s, 5m, 2h, 1d, 3w or 1h30m"},
-    {BROKER "housekeeping 0\n", T "2: option 'housekeeping': '0' is out of range; write a duration "
-                                  "from 1s to 1d"},
-    {BROKER "expire -5m\n", T "2: option 'expire': '-5m' is out of range; write a duration from 0s "
-                              "to 4294967.295s"},
-    {BROKER "transfersMax 0\n",
-     T "2: option 'transfersMax': '0' is out of range; write a number from 1 to 10000"},
-    {BROKER "prefetch x\n", T "2: option 'prefetch': 'x' is no number; write digits, such as 25"},
-    {BROKER "instances\n", T "2: option 'instances': the value is missing"},
-    {BROKER "tlsRigour tight\n",
-     T "2: option 'tlsRigour': 'tight' is unknown; write one of: lax,normal,strict"},
-    {BROKER "nodupe_driver redis\n", T "2: option 'nodupe_driver': redis needs a line such as "
-                                       "'nodupe_redis_serverurl redis://host:6379/0'"},
-    {BROKER "nodupe_redis_serverurl http://h/\n", T "2: option 'nodupe_redis_serverurl': 'http' is "
-                                                    "unknown; write one of: redis,rediss,unix"},
-    {"broker mqtt://h/\n", T "1: option 'broker': 'mqtt' is unknown; write one of: amqp,amqps"},
-    {"broker bob:secret@h\n", T "1: option 'broker': read URL: it has to begin like 'https://'"},
-    {"broker amqp://eve@h:1/v\n",
-     T "1: option 'broker': there is no password for user 'eve'; add the line "
-       "'amqp://eve:PASSWORD@h:1/v' to ~/.config/sr3/credentials.conf"},
-    {"subtopic #\n" BROKER, T "1: option 'subtopic': the broker line has to stand above it"},
-    {BROKER "accept a DESTFN=x\n", T "2: option 'accept': a second word, a rule for file names, is "
-                                     "not supported yet"},
-    {BROKER "directory /d/${YYYYMMDD}\n",
-     T "2: option 'directory': '/d/${YYYYMMDD}' has a variable that is unknown, or differs from "
-       "file to file; write a path without it"},
-    {BROKER "discard\n", T "2: option 'discard': it asks for delete_destination, removing files "
-                           "after download, which this version cannot do; remove the line to keep "
-                           "them"},
-    {BROKER "discard on\n", T "2: option 'discard': it asks for delete_destination, removing files "
-                              "after download, which this version cannot do; remove the line to "
-                              "keep them"},
-    {BROKER "inflight umask\n",
-     T "2: option 'inflight': 'umask' cannot name files under way; write "
-       "'.', an ending such as '.tmp', a directory such as 'tmp/', or "
-       "'none'"},
-    {BROKER "declare env 1A=x\n", T "2: option 'declare': write it as 'declare env NAME=VALUE'"},
-    {BROKER "include more.inc\n", "~/.config/sr3/subscribe/more.inc:2: option 'permLog': 'rw' are "
-                                  "no permissions; write octal digits, such as 644"},
-    {BROKER "nodupe_driver redis\nnodupe_redis_serverurl redis://r\nnodupe_redis_keybase "
-            "0123456789012345678901234567890123456789012345678901234567890123456789\n",
-     T "4: option 'nodupe_redis_keybase': "
-       "'0123456789012345678901234567890123456789012345678901234567890123456789' is longer than 64 "
-       "bytes, set a shorter one"},
-};
-
-static void errors_name_the_line(void **state)
-{
-    (void)state;
-    write_file("subscribe/more.inc", "mirror on\npermLog rw\n");
-    for (size_t i = 0; i < COUNT_OF(errors); i++) {
-        struct error err;
-        struct config *c = load(errors[i].lines, &err);
-        char *text = shorten(err.text);
-
-        if (c || err.kind != ERROR_OPERATOR || strcmp(text, errors[i].text) != 0)
-            fail_msg("'%s':\n got %s\nwant %s", errors[i].lines, c ? "no error" : text,
-                     errors[i].text);
-        free(text);
-    }
-}
-
-static const struct {
-    const char *lines, *text; /* "": no warning */
-} warnings[] = {
-    {"mirror on\naccept .*\n", ""},
-    {"accept .*\nmirror on\n", T "4: option 'mirror': it changes behind an accept or reject line, "
-                                 "but counts for all of them"},
-    {"accept .*gif # x\n", T "3: option 'accept': what follows the pattern is taken as a comment; "
-                             "sr3 takes it as a rule for file names and fails"},
-    {"mirror y\n", T "3: option 'mirror': the value counts as off; write on or off"},
-    {"timeout 5m # long\n", ""},
-    {"timeout 5m long\n", T "3: option 'timeout': only the first word of its value counts"},
-    {"source s9 # x\n", T "3: option 'source': '#' begins a comment only at the start of a line; "
-                          "here it is part of the value"},
-    {"discard true\n", T "3: option 'discard': a value behind it has no effect, as in sr3: files "
-                         "stay"},
-    {"declare source x\n", T "3: option 'declare': only 'declare env' has an effect"},
-    {"subtopic a\ntopicPrefix v02\n",
-     T "4: option 'topicPrefix': has no effect behind the subtopic lines"},
-    {"subtopic a\ntopicPrefix v02\nsubtopic b\n", ""},
-    {"include nosuch.inc\n", T "3: option 'include': read '~/.config/sr3/nosuch.inc': No such file "
-                               "or directory"},
-    {"queueName q_${RAND8}\n",
-     T "3: option 'queueName': the queue gets another name at each start, "
-       "so announcements between two starts are lost"},
-    {"queueName q_${INSTANCE}\n",
-     T "3: option 'queueName': each instance gets a queue of its own and fetches every file"},
-    {"queueName q_${HOSTNAME}\n", T "3: option 'queueName': each host or container gets a queue of "
-                                    "its own and fetches every file"},
-    {"queueName q_${HOSTNAME}\ninstances 3\n", ""},
-    {"queueName None\n", "~/.config/sr3/subscribe/t.conf: the queue 'q_anonymous.subscribe.t.t' is "
-                         "shared with everybody else who uses this name as anonymous; set "
-                         "queueName or queueShare"},
-};
-
-static void warnings_name_the_line(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(warnings); i++) {
-        char *lines = memory_format(BROKER "queueName q_x\n%s", warnings[i].lines);
-        struct config *c = must_load(lines);
-        char *text = shorten(c->warning_count ? c->warnings[0] : "");
-
-        if (c->warning_count > 1 || strcmp(text, warnings[i].text) != 0)
-            fail_msg("'%s':\n got %s\nwant %s", warnings[i].lines, text, warnings[i].text);
-        free(text);
-        free(lines);
-        config_free(c);
-    }
-}
+/* --- where settings come from ---------------------------------------------------------------- */
 
 static void general_files_come_first(void **state)
 {
@@ -626,45 +416,6 @@ static void dd_all_local_is_for_one_host(void **state)
     config_free(c);
 }
 
-/* --- the temporary home ---------------------------------------------------------------------- */
-
-static int make_home(void **state)
-{
-    static const char *const parts[] = {"/.config", "/.config/sr3", "/.config/sr3/subscribe"};
-    static const char *const variables[] = {
-        "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "SR_INSTANCE", "INSTANCE",
-        "EXCHANGE",        "SOURCE",         "A",           "NOSUCH"};
-
-    (void)state;
-    if (!mkdtemp(home) || setenv("HOME", home, 1) || chdir(home))
-        return -1;
-    for (size_t i = 0; i < COUNT_OF(variables); i++)
-        unsetenv(variables[i]);
-    for (size_t i = 0; i < COUNT_OF(parts); i++) {
-        char *path = memory_format("%s%s", home, parts[i]);
-        int made = mkdir(path, 0700);
-
-        free(path);
-        if (made)
-            return -1;
-    }
-    return 0;
-}
-
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *walk)
-{
-    (void)status;
-    (void)flag;
-    (void)walk;
-    return remove(path);
-}
-
-static int remove_home(void **state)
-{
-    (void)state;
-    return chdir("/") || nftw(home, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -673,8 +424,6 @@ int main(void)
         cmocka_unit_test(rules_capture_the_directory),
         cmocka_unit_test(bindings_are_made),
         cmocka_unit_test(queues_are_named),
-        cmocka_unit_test(errors_name_the_line),
-        cmocka_unit_test(warnings_name_the_line),
         cmocka_unit_test(general_files_come_first),
         cmocka_unit_test(arguments_come_last),
         cmocka_unit_test(credentials_are_used),
@@ -685,5 +434,6 @@ int main(void)
         cmocka_unit_test(dd_all_means_what_it_says),
         cmocka_unit_test(dd_all_local_is_for_one_host),
     };
+
     return cmocka_run_group_tests(tests, make_home, remove_home);
 }
