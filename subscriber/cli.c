@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "settings/config.h"
+#include "settings/manual.h"
 #include "subscriber.h"
 
 #include <ctype.h>
@@ -28,6 +29,7 @@ struct command_line {
     const char *config; /* of --config */
     int instance;
     bool help, version;
+    bool bash; /* of the command `options` */
     struct config_argument *arguments; /* options of the configuration */
     size_t argument_count;
     char **words; /* copies of the parts of --name=value */
@@ -37,6 +39,7 @@ struct command_line {
 static const char usage_text[] =
     "usage: sr3sub [options] foreground subscribe/NAME\n"
     "       sr3sub foreground --config subscribe/NAME.conf [--logStdout] [--no K]\n"
+    "       sr3sub options [--markdown | --bash]\n"
     "\n"
     "Subscribes to announcements of files and downloads them. The configuration is\n"
     "read from subscribe/NAME.conf below ~/.config/sr3 ($XDG_CONFIG_HOME/sr3).\n"
@@ -46,7 +49,8 @@ static const char usage_text[] =
     "  --logStdout        log to standard output (otherwise to standard error)\n"
     "  --logFile PATH     append the log to this file; SIGHUP opens it again\n"
     "  --debug            log everything\n"
-    "  --OPTION VALUE     any option of the configuration; it overrides the file\n"
+    "  --OPTION VALUE     any option of the configuration; it overrides the file;\n"
+    "                     `options` prints them, or a script for completion in bash\n"
     "  --version, -v      print the version\n"
     "  --help, -h         print this\n"
     "\n"
@@ -91,6 +95,39 @@ static void add_argument(struct command_line *line, const char *name, const char
         (struct config_argument){.name = name, .value = value};
 }
 
+/* The word of the command line, not of configurations, that begins with `name`, or is it. */
+static const char *own_word(const char *name, bool whole)
+{
+    static const char *const words[] = {"help", "version", "config", "no", "markdown", "bash"};
+
+    for (size_t i = 0; *name && i < COUNT_OF(words); i++)
+        if (whole ? strcmp(words[i], name) == 0 : strncmp(words[i], name, strlen(name)) == 0)
+            return words[i];
+    return NULL;
+}
+
+/* The whole name of an option that may have been cut, as --logStd. NULL: none, or several. */
+static const char *complete_name(const char *typed, const char *name, struct error *err)
+{
+    const char *found;
+
+    if (strncmp(typed, "--", 2) != 0 || own_word(name, true))
+        return name;
+    switch (config_option_complete(name, &found)) {
+    case CONFIG_MATCH_ONE:
+        return found;
+    case CONFIG_MATCH_SEVERAL:
+        error_set(err, ERROR_OPERATOR, "'%s' could be several options, such as '--%s'", typed,
+                  found);
+        return NULL;
+    default:
+        found = own_word(name, false);
+        if (!found)
+            usage_error(err, "unknown option", typed);
+        return found;
+    }
+}
+
 /* The value of an option: behind its '=', or the next word unless a flag can do without it. */
 static bool take_value(char **argv, int *at, const char *name, const char *inner,
                        const char **value, struct error *err)
@@ -120,10 +157,17 @@ static bool parse_option(struct command_line *line, char **argv, int *at, struct
         equals ? keep_word(line, memory_copy_bytes(text, (size_t)(equals - text))) : text;
     const char *value;
 
+    name = complete_name(argv[*at], name, err);
+    if (!name)
+        return false;
     if (strcmp(argv[*at], "-h") == 0 || strcmp(name, "help") == 0)
         return line->help = true;
     if (strcmp(argv[*at], "-v") == 0 || strcmp(name, "version") == 0)
         return line->version = true;
+    if (strcmp(name, "markdown") == 0 || strcmp(name, "bash") == 0) {
+        line->bash = *name == 'b';
+        return true;
+    }
     if (strcmp(name, "c") == 0)
         name = "config";
     if (!take_value(argv, at, name, equals ? equals + 1 : NULL, &value, err))
@@ -247,6 +291,15 @@ static enum cli_status foreground(const struct command_line *line, struct error 
     return ran ? CLI_OK : CLI_FAILED;
 }
 
+/* ---- options ---- */
+
+static enum cli_status print_options(const struct command_line *line, struct error *err)
+{
+    (void)err;
+    (line->bash ? manual_print_bash : manual_print_markdown)(stdout);
+    return CLI_OK;
+}
+
 /* ---- the commands ---- */
 
 static const struct command {
@@ -254,6 +307,7 @@ static const struct command {
     enum cli_status (*run)(const struct command_line *line, struct error *err);
 } commands[] = {
     {"foreground", foreground},
+    {"options", print_options},
 };
 
 static enum cli_status run_command(const struct command_line *line, struct error *err)
