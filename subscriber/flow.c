@@ -188,48 +188,14 @@ static void watch_connection(struct flow *flow)
 
 /* ---- take ---- */
 
-/* What this version does not carry out is said and counted, not passed over. */
-static bool reject_unsupported(struct flow *flow, struct job *job)
+static void accept(struct flow *flow, struct job *job, const struct judgement *judgement)
 {
-    const struct announcement *announcement = &job->announcement;
+    char *destination = memory_format("%s/%s", judgement->destination.directory,
+                                      judgement->destination.path);
 
-    if (announcement->has_blocks)
-        reject(flow, job, 415, "partitioned files are not supported");
-    else if (announcement->file_op.present)
-        reject(flow, job, 501, "links, removals and renames are not carried out yet");
-    else if (announcement->new_name)
-        reject(flow, job, 202, "first half of a rename");
-    else
-        return false;
-    return true;
-}
-
-static bool reject_by_rules(struct flow *flow, struct job *job)
-{
-    struct announcement *announcement = &job->announcement;
-    int64_t age_max_ms = flow->config->message_age_max_ms;
-    struct error err = {0};
-
-    if (age_max_ms > 0 && clock_wall_ns() - announcement->pub_time_ns > age_max_ms * NS_PER_MS)
-        reject(flow, job, 504, "message too old");
-    else if (!filter_match(flow->filter, announcement, &job->destination, &err))
-        reject(flow, job, 422, err.text);
-    else if (!job->destination.accepted)
-        reject(flow, job, 404, "rejected by the accept and reject rules");
-    else if (!(job->fetch_url = announcement_fetch_url(announcement, &err)))
-        reject(flow, job, 422, err.text);
-    else
-        return false;
-    return true;
-}
-
-static void accept(struct flow *flow, struct job *job)
-{
-    const char *key, *path;
-    char *destination = memory_format("%s/%s", job->destination.directory, job->destination.path);
-
-    announcement_duplicate_key(&job->announcement, &key, &path);
-    dedupe_identify(flow->dedupe, &job->claim, key, path, destination,
+    job->destination = judgement->destination;
+    job->fetch_url = judgement->fetch_url;
+    dedupe_identify(flow->dedupe, &job->claim, judgement->key, judgement->path, destination,
                     job->announcement.pub_time_ns);
     free(destination);
     job_advance(job, JOB_ACCEPTED);
@@ -239,6 +205,7 @@ static void accept(struct flow *flow, struct job *job)
 static void receive(struct flow *flow, const struct delivery *delivery)
 {
     struct job *job;
+    struct judgement judgement;
     struct error err = {0};
 
     if (flow->stopping) {
@@ -257,8 +224,11 @@ static void receive(struct flow *flow, const struct delivery *delivery)
         return;
     }
     report_read(flow->report);
-    if (!reject_by_rules(flow, job) && !reject_unsupported(flow, job))
-        accept(flow, job);
+    judge_decide(flow->judge, &job->announcement, &judgement);
+    if (judgement.accepted)
+        accept(flow, job, &judgement);
+    else
+        reject(flow, job, judgement.code, judgement.reason);
 }
 
 static void take_due(struct flow *flow)
@@ -294,21 +264,7 @@ void flow_take(struct flow *flow)
 
 static struct writer_plan plan_of(const struct flow *flow, const struct job *job)
 {
-    const struct announcement *announcement = &job->announcement;
-    const struct config *config = flow->config;
-    int default_mode = config->perm_default > 0 ? (int)config->perm_default : -1;
-    bool keep_mode = config->perm_copy && announcement->mode > 0;
-
-    return (struct writer_plan){
-        .directory = job->destination.directory,
-        .path = job->destination.path,
-        .size_bytes = announcement->size_bytes,
-        .identity_method = announcement->identity_method,
-        .identity_value = announcement->identity_value,
-        .mode = keep_mode ? announcement->mode : default_mode,
-        .mtime_ns = config->time_copy ? announcement->mtime_ns : -1,
-        .atime_ns = config->time_copy ? announcement->atime_ns : -1,
-    };
+    return judge_plan(flow->config, &job->announcement, &job->destination);
 }
 
 static void fetch_claimed(struct flow *flow, struct job *job)

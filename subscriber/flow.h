@@ -6,6 +6,7 @@
 #pragma once
 
 #include "job.h"
+#include "judge.h"
 #include "report.h"
 #include "stages/download.h"
 
@@ -16,7 +17,7 @@ struct flow {
     struct report *report;       /* the caller's */
     struct loop *loop;           /* the caller's */
     struct broker *broker;
-    struct filter *filter;
+    struct judge *judge;
     struct store *store;
     struct dedupe *dedupe;
     struct download *download;

@@ -51,28 +51,6 @@ static bool open_broker(struct flow *flow, struct error *err)
     return flow->broker != NULL;
 }
 
-static bool open_filter(struct flow *flow, struct error *err)
-{
-    const struct config *config = flow->config;
-    struct filter_rule *rules = memory_resize(NULL, config->rule_count + 1, sizeof(*rules));
-
-    for (size_t i = 0; i < config->rule_count; i++)
-        rules[i] = (struct filter_rule){.accept = config->rules[i].accept,
-                                        .pattern = config->rules[i].pattern,
-                                        .directory = config->rules[i].directory,
-                                        .file = config->rules[i].file,
-                                        .line = config->rules[i].line};
-    flow->filter = filter_open(&(struct filter_settings){.rules = rules,
-                                                               .rule_count = config->rule_count,
-                                                               .accept_unmatched =
-                                                                   config->accept_unmatched,
-                                                               .directory = config->directory,
-                                                               .mirror = config->mirror},
-                                     err);
-    free(rules);
-    return flow->filter != NULL;
-}
-
 static bool open_store(struct flow *flow, struct error *err)
 {
     const struct config *config = flow->config;
@@ -124,7 +102,8 @@ bool flow_open(struct flow *flow, struct error *err)
 {
     list_init(&flow->jobs);
     flow->retry = retry_open();
-    return open_filter(flow, err) && open_store(flow, err) && open_transfers(flow, err)
+    flow->judge = judge_open(flow->config, err);
+    return flow->judge && open_store(flow, err) && open_transfers(flow, err)
         && open_broker(flow, err);
 }
 
@@ -168,5 +147,5 @@ void flow_close(struct flow *flow)
     store_close(flow->store);
     free_jobs(flow);
     retry_close(flow->retry);
-    filter_close(flow->filter);
+    judge_close(flow->judge);
 }

@@ -66,6 +66,31 @@ static void hash(struct dedupe *dedupe, const char *text, unsigned char out[HASH
         abort(); /* only when memory is out */
 }
 
+static void print_hash(char text[2 * HASH_SIZE + 1], const unsigned char id[HASH_SIZE])
+{
+    for (size_t i = 0; i < HASH_SIZE; i++)
+        snprintf(text + 2 * i, 3, "%02x", id[i]);
+}
+
+char *dedupe_print_redis_key(const char *key_base, const char *key, const char *path)
+{
+    struct dedupe scratch = {0};
+    unsigned char id[HASH_SIZE];
+    char texts[2][2 * HASH_SIZE + 1], *name = NULL;
+    struct error err = {0};
+
+    if (hash_open(&scratch, key_base, &err)) {
+        hash(&scratch, key, id);
+        print_hash(texts[0], id);
+        hash(&scratch, path, id);
+        print_hash(texts[1], id);
+        name = memory_format("%s:%s.%s", key_base, texts[0], texts[1]);
+    }
+    EVP_MAC_CTX_free(scratch.hash);
+    EVP_MAC_free(scratch.mac);
+    return name;
+}
+
 static bool owner_open(struct dedupe *dedupe, struct error *err)
 {
     uint64_t random;

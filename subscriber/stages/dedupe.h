@@ -68,6 +68,12 @@ struct dedupe *dedupe_open(struct store *store, const struct dedupe_settings *se
  */
 void dedupe_close(struct dedupe *dedupe);
 
+/*
+ * The name that sr3 and we give an announcement in Redis, KEY_BASE:HASH.HASH, allocated; NULL for a
+ * `key_base` that is empty or longer than 64 bytes.
+ */
+char *dedupe_print_redis_key(const char *key_base, const char *key, const char *path) MUST_CHECK;
+
 /* Says what `claim` is about: the announcement's duplicate key and path, and its destination. */
 void dedupe_identify(struct dedupe *dedupe, struct dedupe_claim *claim, const char *key,
                      const char *path, const char *destination, int64_t pub_time_ns);

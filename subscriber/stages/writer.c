@@ -27,6 +27,7 @@
 #define GROUP_FLUSH_MIN 4   /* from here on one flush of the file system is cheaper than fsyncs */
 #define FLUSH_SLOW_MS   500 /* somebody else writes a lot to it: then fsyncs are cheaper ... */
 #define FLUSH_PAUSE_MS  10000 /* ... for a while */
+#define INFLIGHT_DEFAULT ".tmp"
 #define NAME_LENGTH_MAX 255
 
 struct writer_file {
@@ -91,7 +92,7 @@ struct writer *writer_open(struct loop *loop, const struct writer_settings *sett
     writer = memory_new(sizeof(*writer));
     writer->loop = loop;
     writer->durability = settings->durability;
-    writer->inflight = memory_copy(settings->inflight ? settings->inflight : ".tmp");
+    writer->inflight = memory_copy(settings->inflight ? settings->inflight : INFLIGHT_DEFAULT);
     writer->md5 = EVP_MD_fetch(NULL, "MD5", NULL); /* NULL under FIPS: then it is not checked */
     writer->sha512 = EVP_MD_fetch(NULL, "SHA512", NULL);
     list_init(&writer->roots);
@@ -207,6 +208,29 @@ static void name_inflight(struct disk_file *disk, const char *pattern, uint32_t 
     disk->inflight_directory[strlen(disk->inflight_directory) - 1] = '\0';
 }
 
+static void name_file(struct disk_file *disk, const struct writer_plan *plan, const char *inflight)
+{
+    const char *slash = strrchr(plan->path, '/');
+
+    disk->directory = memory_copy_bytes(plan->path, slash ? (size_t)(slash - plan->path) : 0);
+    disk->name = memory_copy(slash ? slash + 1 : plan->path);
+    name_inflight(disk, inflight, version_hash(plan));
+}
+
+char *writer_print_inflight(const char *inflight, const struct writer_plan *plan)
+{
+    struct disk_file disk = {.fd = -1, .directory_fd = -1, .inflight_fd = -1};
+    const char *root = strcmp(plan->directory, "/") == 0 ? "" : plan->directory;
+    char *below, *path;
+
+    name_file(&disk, plan, inflight ? inflight : INFLIGHT_DEFAULT);
+    below = join(disk.inflight_directory, disk.inflight_name);
+    path = memory_format("%s/%s", root, below);
+    free(below);
+    disk_file_clear(&disk);
+    return path;
+}
+
 static void plan_digest(struct writer *writer, struct disk_file *disk,
                         const struct writer_plan *plan)
 {
@@ -225,21 +249,18 @@ struct writer_file *writer_begin(struct writer *writer, const struct writer_plan
 {
     struct writer_file *file = memory_new(sizeof(*file));
     struct disk_file *disk = &file->disk;
-    const char *slash = strrchr(plan->path, '/');
 
     file->writer = writer;
     file->ticket = ticket;
     list_append(&writer->open, &file->link);
     file->root = root_get(writer, plan->directory);
     disk->root = &file->root->disk;
-    disk->directory = memory_copy_bytes(plan->path, slash ? (size_t)(slash - plan->path) : 0);
-    disk->name = memory_copy(slash ? slash + 1 : plan->path);
     disk->announced_size_bytes = plan->size_bytes;
     disk->mode = plan->mode;
     disk->mtime_ns = plan->mtime_ns;
     disk->atime_ns = plan->atime_ns;
     disk->fd = disk->directory_fd = disk->inflight_fd = -1;
-    name_inflight(disk, writer->inflight, version_hash(plan));
+    name_file(disk, plan, writer->inflight);
     plan_digest(writer, disk, plan);
     return file;
 }

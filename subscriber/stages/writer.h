@@ -60,6 +60,9 @@ struct writer *writer_open(struct loop *loop, const struct writer_settings *sett
                            struct error *err) MUST_CHECK;
 void writer_close(struct writer *writer); /* gives up what is not finished; NULL is fine */
 
+/* The inflight name of a file, absolute and allocated; `inflight` as in the settings. */
+char *writer_print_inflight(const char *inflight, const struct writer_plan *plan) MUST_CHECK;
+
 /* Begins a file. Never fails: what goes wrong is told when it is finished. */
 struct writer_file *writer_begin(struct writer *writer, const struct writer_plan *plan,
                                  void *ticket);

@@ -1,0 +1,241 @@
+/*
+ * The decision about one announcement, as a chain of questions in sr3's order; the first that is
+ * answered with no rejects it. How patterns are matched and paths are made is the filter's business.
+ */
+#include "judge.h"
+
+#include "base/clock.h"
+#include "settings/config.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct judge {
+    const struct config *config;
+    struct filter *filter;
+};
+
+/* ---- opening ---- */
+
+static struct filter *open_filter(const struct config *config, size_t first, size_t count,
+                                  struct error *err)
+{
+    struct filter_rule *rules = memory_resize(NULL, count + 1, sizeof(*rules));
+    struct filter *filter;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct config_rule *rule = &config->rules[first + i];
+
+        rules[i] = (struct filter_rule){.accept = rule->accept,
+                                        .pattern = rule->pattern,
+                                        .directory = rule->directory,
+                                        .file = rule->file,
+                                        .line = rule->line};
+    }
+    filter = filter_open(&(struct filter_settings){.rules = rules,
+                                                   .rule_count = count,
+                                                   .accept_unmatched = config->accept_unmatched,
+                                                   .directory = config->directory,
+                                                   .mirror = config->mirror},
+                         err);
+    free(rules);
+    return filter;
+}
+
+bool judge_check_rule(const struct config *config, size_t index, struct error *err)
+{
+    struct filter *filter = open_filter(config, index, 1, err);
+
+    filter_close(filter);
+    return filter != NULL;
+}
+
+struct judge *judge_open(const struct config *config, struct error *err)
+{
+    struct judge *judge = memory_new(sizeof(*judge));
+
+    judge->config = config;
+    judge->filter = open_filter(config, 0, config->rule_count, err);
+    if (judge->filter)
+        return judge;
+    judge_close(judge);
+    return NULL;
+}
+
+void judge_close(struct judge *judge)
+{
+    if (!judge)
+        return;
+    filter_close(judge->filter);
+    free(judge);
+}
+
+/* ---- deciding ---- */
+
+/* What one question is about. */
+struct hearing {
+    struct judge *judge;
+    struct announcement *announcement;
+    struct judgement *judgement;
+};
+
+/* Returns false, so that a question can end in `return reject(...)`. */
+static bool reject(struct hearing *at, int code, const char *reason)
+{
+    at->judgement->accepted = false;
+    at->judgement->code = code;
+    at->judgement->reason = reason;
+    return false;
+}
+
+/* The same with the text of an error, which may begin with a code of its own: "422 place ...". */
+static bool reject_error(struct hearing *at, int code, const struct error *err)
+{
+    const char *text = err->text;
+
+    if (isdigit((unsigned char)text[0]) && isdigit((unsigned char)text[1])
+        && isdigit((unsigned char)text[2]) && text[3] == ' ') {
+        code = atoi(text);
+        text += 4;
+    }
+    return reject(at, code, arena_copy(&at->announcement->arena, text, strlen(text)));
+}
+
+static bool is_older(int64_t wall_ns, int64_t age_max_ms)
+{
+    return age_max_ms > 0 && clock_wall_ns() - wall_ns > age_max_ms * NS_PER_MS;
+}
+
+static bool is_recent(struct hearing *at)
+{
+    const struct config *config = at->judge->config;
+    const struct announcement *announcement = at->announcement;
+
+    if (is_older(announcement->pub_time_ns, config->message_age_max_ms))
+        return reject(at, 504, "message too old");
+    if (announcement->mtime && is_older(announcement->mtime_ns, config->file_age_max_ms))
+        return reject(at, 410, "file too old: fileAgeMax");
+    return true;
+}
+
+static bool is_wanted_by_rules(struct hearing *at)
+{
+    struct error err = {0};
+
+    if (!filter_match(at->judge->filter, at->announcement, &at->judgement->destination, &err))
+        return reject_error(at, 422, &err);
+    if (!at->judgement->destination.accepted)
+        return reject(at, 404, "rejected by the accept and reject rules");
+    return true;
+}
+
+/* What this version does not carry out is said and counted, not passed over. */
+static bool is_supported(struct hearing *at)
+{
+    if (at->announcement->has_blocks)
+        return reject(at, 415, "partitioned files are not supported");
+    if (at->announcement->new_name)
+        return reject(at, 202, "first half of a rename");
+    return true;
+}
+
+/* Removals, links and directories are carried out only if fileEvents asks for them. */
+static bool is_wanted_event(struct hearing *at)
+{
+    static const struct {
+        unsigned event; /* 0: never skipped */
+        const char *skipped;
+    } gates[JUDGE_OPS] = {
+        [JUDGE_LINK] = {CONFIG_EVENT_LINK, "skipping link: fileEvents has no link"},
+        [JUDGE_HLINK] = {CONFIG_EVENT_LINK, "skipping hlink: fileEvents has no link"},
+        [JUDGE_REMOVE] = {CONFIG_EVENT_DELETE, "skipping remove: fileEvents has no delete"},
+        [JUDGE_MKDIR] = {CONFIG_EVENT_MKDIR, "skipping mkdir: fileEvents has no mkdir"},
+        [JUDGE_RMDIR] = {CONFIG_EVENT_RMDIR, "skipping rmdir: fileEvents has no rmdir"},
+    };
+    enum judge_op op = at->judgement->op;
+
+    if (gates[op].event && !(at->judge->config->file_events & gates[op].event))
+        return reject(at, 202, gates[op].skipped);
+    if (op != JUDGE_DOWNLOAD)
+        return reject(at, 501, "links, removals and renames are not carried out yet");
+    return true;
+}
+
+static bool is_small_enough(struct hearing *at)
+{
+    int64_t most_bytes = at->judge->config->file_size_max_bytes;
+
+    if (at->judgement->op == JUDGE_DOWNLOAD && most_bytes > 0
+        && at->announcement->size_bytes > most_bytes)
+        return reject(at, 413, "file too large: fileSizeMax");
+    return true;
+}
+
+static bool has_url(struct hearing *at)
+{
+    struct error err = {0};
+
+    if (at->judgement->op != JUDGE_DOWNLOAD && at->judgement->op != JUDGE_RENAME)
+        return true;
+    at->judgement->fetch_url = announcement_fetch_url(at->announcement, &err);
+    return at->judgement->fetch_url || reject_error(at, 422, &err);
+}
+
+static enum judge_op op_of(const struct announcement *announcement)
+{
+    const struct file_op *op = &announcement->file_op;
+
+    if (op->rename || announcement->new_name)
+        return JUDGE_RENAME;
+    if (op->remove)
+        return op->directory ? JUDGE_RMDIR : JUDGE_REMOVE;
+    if (op->directory)
+        return JUDGE_MKDIR;
+    if (op->hlink)
+        return JUDGE_HLINK;
+    return op->link ? JUDGE_LINK : JUDGE_DOWNLOAD;
+}
+
+void judge_decide(struct judge *judge, struct announcement *announcement,
+                  struct judgement *judgement)
+{
+    static bool (*const questions[])(struct hearing *at) = {
+        is_recent, is_wanted_by_rules, has_url, is_supported, is_wanted_event, is_small_enough};
+    struct hearing at = {judge, announcement, judgement};
+
+    *judgement = (struct judgement){.accepted = true, .op = op_of(announcement)};
+    for (size_t i = 0; judgement->accepted && i < COUNT_OF(questions); i++)
+        if (!questions[i](&at))
+            break;
+    announcement_duplicate_key(announcement, &judgement->key, &judgement->path);
+}
+
+struct writer_plan judge_plan(const struct config *config, const struct announcement *announcement,
+                              const struct filter_verdict *destination)
+{
+    int default_mode = config->perm_default > 0 ? (int)config->perm_default : -1;
+    bool keep_mode = config->perm_copy && announcement->mode > 0;
+
+    return (struct writer_plan){
+        .directory = destination->directory,
+        .path = destination->path,
+        .size_bytes = announcement->size_bytes,
+        .identity_method = announcement->identity_method,
+        .identity_value = announcement->identity_value,
+        .mode = keep_mode ? announcement->mode : default_mode,
+        .mtime_ns = config->time_copy ? announcement->mtime_ns : -1,
+        .atime_ns = config->time_copy ? announcement->atime_ns : -1,
+    };
+}
+
+const char *judge_op_name(enum judge_op op)
+{
+    static const char *const names[JUDGE_OPS] = {
+        [JUDGE_DOWNLOAD] = "download", [JUDGE_LINK] = "link",     [JUDGE_HLINK] = "hlink",
+        [JUDGE_REMOVE] = "remove",     [JUDGE_RENAME] = "rename", [JUDGE_MKDIR] = "mkdir",
+        [JUDGE_RMDIR] = "rmdir",
+    };
+
+    return names[op];
+}

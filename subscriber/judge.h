@@ -1,0 +1,57 @@
+/*
+ * What is decided about one announcement before anything is done: wanted or not, why, where its
+ * file goes, what is done there, and under which key it is known as a duplicate.
+ *
+ * A judgement depends on the configuration, the announcement and the clock only. So `explain` gives
+ * the same judgement as the subscriber, without a broker and without touching the disk.
+ *
+ * Codes are those that sr3 reports: 202 not asked for, 404 the rules, 410 the file is too old, 413
+ * too large, 415 and 501 not supported, 422 it cannot be carried out, 504 announced too long ago.
+ */
+#pragma once
+
+#include "announcement.h"
+#include "stages/filter.h"
+#include "stages/writer.h"
+
+struct config;
+struct judge;
+
+enum judge_op {
+    JUDGE_DOWNLOAD,
+    JUDGE_LINK,  /* a symbolic link is made */
+    JUDGE_HLINK, /* a hard link is made */
+    JUDGE_REMOVE,
+    JUDGE_RENAME, /* if the old name is there; otherwise a download */
+    JUDGE_MKDIR,
+    JUDGE_RMDIR,
+    JUDGE_OPS
+};
+
+/* Texts live in the announcement's arena, those of the rule in the judge. */
+struct judgement {
+    bool accepted;
+    int code;           /* of a rejection; 0: accepted */
+    const char *reason; /* of a rejection; NULL: accepted */
+    enum judge_op op;
+    struct filter_verdict destination; /* without a path when rejected before it was known */
+    const char *fetch_url;             /* NULL: not known, or nothing is fetched */
+    const char *key, *path;            /* the two texts of the duplicate key */
+};
+
+/* `config` stays the caller's. NULL when a pattern does not compile; the error says where. */
+struct judge *judge_open(const struct config *config, struct error *err) MUST_CHECK;
+void judge_close(struct judge *judge); /* NULL is fine */
+
+void judge_decide(struct judge *judge, struct announcement *announcement,
+                  struct judgement *judgement);
+
+/* What the writer is to make of a file that goes to `destination`; points into all of them. */
+struct writer_plan judge_plan(const struct config *config, const struct announcement *announcement,
+                              const struct filter_verdict *destination);
+
+/* Whether rule `index` of the configuration would do: its pattern compiles. */
+bool judge_check_rule(const struct config *config, size_t index, struct error *err) MUST_CHECK;
+
+/* "download", "link", ... */
+const char *judge_op_name(enum judge_op op);
