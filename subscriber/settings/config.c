@@ -255,7 +255,7 @@ static bool apply_file(struct config *config, const char *path, struct error *er
     bool done = file != NULL;
 
     while (done && conf_file_take(file, &setting, err))
-        done = apply(config, &setting, err);
+        done = apply(config, &setting, err) || config_notes_gather(config, err);
     conf_file_close(file);
     return done && err->kind == ERROR_NONE;
 }
@@ -303,18 +303,24 @@ static bool load_credentials(struct config *config, struct error *err)
     return config->credentials != NULL;
 }
 
+static bool load_settings(struct config *config, struct error *err)
+{
+    if (!load_credentials(config, err) || !apply_arguments(config, true, err) ||
+        !apply_general_file(config, "admin.conf", err) ||
+        !apply_general_file(config, "default.conf", err))
+        return false;
+    reset_component_options(config);
+    return apply_file(config, config->path, err) && apply_arguments(config, false, err) &&
+           (config->error_count || config_resolve(config, err));
+}
+
 static bool load(struct config *config, struct error *err)
 {
     config->loader->start_dir = getcwd(NULL, 0);
     if (!config->loader->start_dir)
         return error_set(err, ERROR_OPERATOR, "find the current directory: %s", strerror(errno));
-    if (!config_names_find(config, err) || !load_credentials(config, err) ||
-        !apply_arguments(config, true, err) || !apply_general_file(config, "admin.conf", err) ||
-        !apply_general_file(config, "default.conf", err))
-        return false;
-    reset_component_options(config);
-    return apply_file(config, config->path, err) && apply_arguments(config, false, err) &&
-           config_resolve(config, err);
+    return config_names_find(config, err) &&
+           (load_settings(config, err) || config_notes_gather(config, err));
 }
 
 struct config *config_load(const struct config_request *request, struct error *err)
@@ -366,11 +372,14 @@ static void free_lists(struct config *config)
     free_variables(config->headers, config->header_count);
     for (size_t i = 0; i < config->warning_count; i++)
         free(config->warnings[i]);
+    for (size_t i = 0; i < config->error_count; i++)
+        free(config->errors[i]);
     for (size_t i = 0; i < config->file_count; i++)
         free(config->files[i]);
     free(config->rules);
     free(config->bindings);
     free(config->warnings);
+    free(config->errors);
     free(config->files);
 }
 

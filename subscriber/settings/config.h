@@ -80,7 +80,9 @@ struct config_rule {
 /* A subtopic line. */
 struct config_binding {
     char *exchange;
-    char *topic; /* with its prefix, levels separated by '.' */
+    char *topic;      /* with its prefix, levels separated by '.' */
+    const char *file; /* where the line stands; NULL: there is none */
+    int line;
 };
 
 struct config_variable {
@@ -128,6 +130,9 @@ struct config {
     char **warnings; /* for the log; each names file and line if it has one */
     size_t warning_count;
 
+    char **errors; /* gathered with config_request.checking */
+    size_t error_count;
+
     char **files; /* private: names that origins and rules refer to */
     size_t file_count;
     struct config_loader *loader; /* private: while it is loaded */
@@ -144,14 +149,21 @@ struct config_request {
     int instance;            /* 0: none was given */
     const struct config_argument *arguments;
     size_t argument_count;
+    bool checking; /* gather errors, and warn of what may be meant for this host only */
 };
 
 /*
  * Loads a configuration. NULL and an error of kind ERROR_OPERATOR, with file and line, that says
  * what to do. `request` is not needed afterwards.
+ *
+ * With request->checking, what is wrong in its files is gathered in `errors`; a configuration that
+ * has some is good for nothing but reading these and the warnings.
  */
 struct config *config_load(const struct config_request *request, struct error *err) MUST_CHECK;
 void config_free(struct config *config); /* NULL is fine */
+
+/* The directory of configurations, ~/.config/sr3, allocated. */
+char *config_directory(void) MUST_CHECK;
 
 /* Gives the process the variables of `declare env` that its environment does not have yet. */
 void config_export_environment(const struct config *config);

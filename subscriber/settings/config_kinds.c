@@ -99,6 +99,7 @@ void config_kinds_choose_exchange(struct config *config)
 
 bool config_kinds_add_binding(struct config *config, const char *topic, struct error *err)
 {
+    const struct conf_setting *current = config->loader->current;
     const char *prefix = config->topic_prefix;
     char *whole = memory_format("%s%s%s", prefix ? prefix : "", prefix ? "." : "", topic);
 
@@ -114,7 +115,10 @@ bool config_kinds_add_binding(struct config *config, const char *topic, struct e
     config->bindings =
         memory_resize(config->bindings, config->binding_count + 1, sizeof(*config->bindings));
     config->bindings[config->binding_count++] =
-        (struct config_binding){.exchange = memory_copy(config->exchange), .topic = whole};
+        (struct config_binding){.exchange = memory_copy(config->exchange),
+                                .topic = whole,
+                                .file = current ? config_notes_keep_file(config, current->file) : NULL,
+                                .line = current ? current->line : 0};
     return true;
 }
 

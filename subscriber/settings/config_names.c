@@ -104,9 +104,14 @@ static bool check_exists(const struct config *config, struct error *err)
     return false;
 }
 
+char *config_directory(void)
+{
+    return user_directory("XDG_CONFIG_HOME", ".config");
+}
+
 bool config_names_find(struct config *config, struct error *err)
 {
-    config->config_dir = user_directory("XDG_CONFIG_HOME", ".config");
+    config->config_dir = config_directory();
     if (!name_config(config, config->loader->request, err))
         return false;
     config->path =

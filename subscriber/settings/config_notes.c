@@ -6,11 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ERRORS_MAX 200 /* of one configuration; more are not worth reading */
+
 void config_notes_warn(struct config *config, const char *text)
 {
     config->warnings =
         memory_resize(config->warnings, config->warning_count + 1, sizeof(*config->warnings));
     config->warnings[config->warning_count++] = memory_copy(text);
+}
+
+bool config_notes_gather(struct config *config, struct error *err)
+{
+    if (!config->loader->request->checking || config->error_count >= ERRORS_MAX)
+        return false;
+    config->errors =
+        memory_resize(config->errors, config->error_count + 1, sizeof(*config->errors));
+    config->errors[config->error_count++] = memory_copy(err->text);
+    *err = (struct error){0};
+    return true;
 }
 
 static char *place_print(const char *file, int line)

@@ -11,6 +11,12 @@
 /* Adds `text`, which is copied, to the warnings of the configuration. */
 void config_notes_warn(struct config *config, const char *text);
 
+/*
+ * While a configuration is checked: adds `err`, which is clear afterwards, to its errors and returns
+ * true. Otherwise, or if there are too many, returns false.
+ */
+bool config_notes_gather(struct config *config, struct error *err);
+
 /* Adds "file:line: option 'name': what"; about an option that has its default, nothing. */
 void config_notes_warn_here(struct config *config, const struct option *option, const char *what);
 void config_notes_warn_origin(struct config *config, enum config_option index, const char *what);

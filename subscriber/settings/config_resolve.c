@@ -83,6 +83,7 @@ static void warn_of_queue(struct config *config)
         config->queue_name ? CONFIG_OPTION_queue_name : CONFIG_OPTION_queue_share;
     const char *written =
         config->queue_name ? config->loader->queue_written : config->loader->share_written;
+    bool checking = config->loader->request->checking;
 
     if (!config->queue_name && !config->queue_share) {
         if (!strcmp(config->broker.parts.user, "anonymous")) {
@@ -96,10 +97,11 @@ static void warn_of_queue(struct config *config)
         config_notes_warn_origin(config, option,
                                  "the queue gets another name at each start, so announcements "
                                  "between two starts are lost");
-    else if (config->instance && mentions(written, by_instance, COUNT_OF(by_instance)))
+    else if ((config->instance || checking) && mentions(written, by_instance, COUNT_OF(by_instance)))
         config_notes_warn_origin(config, option,
                                  "each instance gets a queue of its own and fetches every file");
-    else if (config->instance > config->instances && mentions(written, by_host, COUNT_OF(by_host)))
+    else if ((config->instance > config->instances || checking) &&
+             mentions(written, by_host, COUNT_OF(by_host)))
         config_notes_warn_origin(config, option,
                                  "each host or container gets a queue of its own and fetches "
                                  "every file");
