@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/path.h"
+#include "commands/commands.h"
 #include "settings/config.h"
 #include "settings/manual.h"
 #include "subscriber.h"
@@ -29,7 +30,9 @@ struct command_line {
     const char *config; /* of --config */
     int instance;
     bool help, version;
-    bool bash; /* of the command `options` */
+    bool bash;           /* of the command `options` */
+    bool json, defaults; /* of `show` */
+    bool text;           /* of `explain` */
     struct config_argument *arguments; /* options of the configuration */
     size_t argument_count;
     char **words; /* copies of the parts of --name=value */
@@ -39,6 +42,9 @@ struct command_line {
 static const char usage_text[] =
     "usage: sr3sub [options] foreground subscribe/NAME\n"
     "       sr3sub foreground --config subscribe/NAME.conf [--logStdout] [--no K]\n"
+    "       sr3sub show subscribe/NAME [--json] [--defaults]\n"
+    "       sr3sub check [subscribe/NAME ...]\n"
+    "       sr3sub explain subscribe/NAME [--text] < announcements\n"
     "       sr3sub options [--markdown | --bash]\n"
     "\n"
     "Subscribes to announcements of files and downloads them. The configuration is\n"
@@ -54,7 +60,12 @@ static const char usage_text[] =
     "  --version, -v      print the version\n"
     "  --help, -h         print this\n"
     "\n"
-    "Exit status: 0 stopped by SIGTERM or SIGINT, 1 it could not begin, 2 wrong usage.\n";
+    "show prints every setting with the line it comes from; check lists all problems of\n"
+    "all configurations; explain reads announcements as lines of JSON and says what would\n"
+    "be done with each, and why.\n"
+    "\n"
+    "Exit status: 0 stopped by SIGTERM or SIGINT, 1 it could not begin, 2 wrong usage;\n"
+    "of check: 1 there are errors; of explain: 1 there were lines that are not JSON.\n";
 
 static bool usage_error(struct error *err, const char *what, const char *which)
 {
@@ -98,7 +109,8 @@ static void add_argument(struct command_line *line, const char *name, const char
 /* The word of the command line, not of configurations, that begins with `name`, or is it. */
 static const char *own_word(const char *name, bool whole)
 {
-    static const char *const words[] = {"help", "version", "config", "no", "markdown", "bash"};
+    static const char *const words[] = {"help", "version",  "config", "no",  "markdown",
+                                         "bash", "defaults", "json",   "text"};
 
     for (size_t i = 0; *name && i < COUNT_OF(words); i++)
         if (whole ? strcmp(words[i], name) == 0 : strncmp(words[i], name, strlen(name)) == 0)
@@ -149,6 +161,24 @@ static bool take_value(char **argv, int *at, const char *name, const char *inner
     return true;
 }
 
+/* Words that only some commands know, and that take no value. */
+static bool set_flag(struct command_line *line, const char *name)
+{
+    if (strcmp(name, "markdown") == 0)
+        line->bash = false;
+    else if (strcmp(name, "bash") == 0)
+        line->bash = true;
+    else if (strcmp(name, "json") == 0)
+        line->json = true;
+    else if (strcmp(name, "defaults") == 0)
+        line->defaults = true;
+    else if (strcmp(name, "text") == 0)
+        line->text = true;
+    else
+        return false;
+    return true;
+}
+
 static bool parse_option(struct command_line *line, char **argv, int *at, struct error *err)
 {
     const char *text = argv[*at] + (argv[*at][1] == '-' ? 2 : 1);
@@ -164,10 +194,8 @@ static bool parse_option(struct command_line *line, char **argv, int *at, struct
         return line->help = true;
     if (strcmp(argv[*at], "-v") == 0 || strcmp(name, "version") == 0)
         return line->version = true;
-    if (strcmp(name, "markdown") == 0 || strcmp(name, "bash") == 0) {
-        line->bash = *name == 'b';
+    if (set_flag(line, name))
         return true;
-    }
     if (strcmp(name, "c") == 0)
         name = "config";
     if (!take_value(argv, at, name, equals ? equals + 1 : NULL, &value, err))
@@ -266,29 +294,79 @@ static bool run_foreground(const struct config *config, struct error *err)
     return ran;
 }
 
-static enum cli_status foreground(const struct command_line *line, struct error *err)
+/* NULL: it cannot be loaded, or (*status is CLI_USAGE then) it was not said which. */
+static struct config *load(const struct command_line *line, enum cli_status *status,
+                           struct error *err)
 {
     struct config_request request = {.name = line->config ? line->config : line->names[0],
                                      .from_config_option = line->config != NULL,
                                      .instance = line->instance,
                                      .arguments = line->arguments,
                                      .argument_count = line->argument_count};
-    struct config *config;
+
+    *status = CLI_FAILED;
+    if (request.name && line->name_count <= 1)
+        return config_load(&request, err);
+    *status = CLI_USAGE;
+    error_set(err, ERROR_OPERATOR, "%s %s one configuration; name it: 'subscribe/NAME'",
+              line->action, strcmp(line->action, "foreground") ? "reads" : "runs");
+    return NULL;
+}
+
+static enum cli_status foreground(const struct command_line *line, struct error *err)
+{
+    enum cli_status status;
+    struct config *config = load(line, &status, err);
     bool ran;
 
-    if (!request.name || line->name_count > 1) {
-        usage_error(err, "foreground runs one configuration; name it:", "subscribe/NAME");
-        return CLI_USAGE;
-    }
-    config = config_load(&request, err);
     if (!config)
-        return CLI_FAILED;
+        return status;
     prepare_process(config);
-    ran = config_check_supported(config, err) && open_log(config, err) &&
-          run_foreground(config, err);
+    ran = config_check_supported(config, err) && open_log(config, err) && run_foreground(config, err);
     log_close();
     config_free(config);
     return ran ? CLI_OK : CLI_FAILED;
+}
+
+/* ---- looking at configurations ---- */
+
+static enum cli_status show(const struct command_line *line, struct error *err)
+{
+    struct show_settings settings = {.json = line->json, .defaults = line->defaults};
+    enum cli_status status;
+    struct config *config = load(line, &status, err);
+
+    if (!config)
+        return status;
+    show_print(config, &settings, stdout);
+    config_free(config);
+    return CLI_OK;
+}
+
+static enum cli_status check(const struct command_line *line, struct error *err)
+{
+    if (line->argument_count || line->config) {
+        usage_error(err, "check reads what is in files and takes no options such as",
+                    line->config ? "config" : line->arguments[0].name);
+        return CLI_USAGE;
+    }
+    return check_run(line->names, line->name_count, stdout, err) ? CLI_OK : CLI_FAILED;
+}
+
+static enum cli_status explain(const struct command_line *line, struct error *err)
+{
+    enum cli_status status;
+    struct config *config = load(line, &status, err);
+    struct error refusal = {0};
+    bool explained;
+
+    if (!config)
+        return status;
+    if (!config_check_supported(config, &refusal))
+        fprintf(stderr, "sr3sub: the subscription would not start: %s\n", refusal.text);
+    explained = explain_run(config, line->text, stdin, stdout, err);
+    config_free(config);
+    return explained ? CLI_OK : CLI_FAILED;
 }
 
 /* ---- options ---- */
@@ -308,6 +386,9 @@ static const struct command {
 } commands[] = {
     {"foreground", foreground},
     {"options", print_options},
+    {"show", show},
+    {"check", check},
+    {"explain", explain},
 };
 
 static enum cli_status run_command(const struct command_line *line, struct error *err)

@@ -1,12 +1,16 @@
 /*
- * The commands. So far: foreground, options.
+ * The commands. So far: foreground, show, check, explain, options.
  *
  *     sr3sub foreground subscribe/NAME [--no K] [--option value ...]
  *     sr3sub foreground --config subscribe/NAME.conf --logStdout --no K
+ *     sr3sub show subscribe/NAME [--json] [--defaults]
+ *     sr3sub check [subscribe/NAME ...]
+ *     sr3sub explain subscribe/NAME [--text]
  *     sr3sub options [--markdown | --bash]
  *
  * Exit status: 0 the subscription was stopped and left cleanly; 1 it could not begin (broken
- * configuration, unusable directory), the reason is on standard error; 2 wrong usage.
+ * configuration, unusable directory), the reason is on standard error; 2 wrong usage. Of `check`: 1
+ * there are errors; of `explain`: 1 there were lines that are not JSON.
  */
 #pragma once
 

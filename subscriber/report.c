@@ -42,6 +42,7 @@ void report_stopped(const struct report *report)
 void report_received(struct report *report, const struct envelope *envelope)
 {
     report->messages++;
+    report->silent_since_ms = clock_now_ms();
     report->metrics.rx_bytes += (int64_t)envelope->body.length;
 }
 
@@ -199,7 +200,22 @@ void report_connection(struct report *report, bool connected)
         report_add_disconnected(report);
         report->disconnected_since_s = 0;
     }
+    if (!connected || !metrics->connected)
+        report->silent_since_ms = clock_now_ms();
     metrics->connected = connected;
+}
+
+void report_silence(struct report *report, const char *bindings, int64_t silence_ms)
+{
+    int64_t silent_ms = clock_now_ms() - report->silent_since_ms;
+
+    if (report->silence_said || !report->metrics.connected || !silence_ms || silent_ms < silence_ms)
+        return;
+    report->silence_said = true;
+    log_warning("sr3sub.subscriber tidy",
+                "connected and bound, but nothing came for %" PRId64 " s; if that is not usual, "
+                "compare topicPrefix and subtopic with what is announced (`sr3sub check`): %s",
+                silent_ms / 1000, bindings);
 }
 
 void report_refresh(struct report *report, const struct job_board *board)

@@ -19,6 +19,8 @@ struct report {
     struct metrics metrics;
     int64_t started_ms, period_started_ms, messages;
     double disconnected_since_s; /* seconds since 1970; 0: connected, or never was */
+    int64_t silent_since_ms;     /* steady clock; meaningless while not connected */
+    bool silence_said;
 };
 
 void report_init(struct report *report, const struct report_settings *settings);
@@ -43,6 +45,12 @@ void report_given_up(struct report *report, const struct job *job, const struct 
 
 /* Connected to the broker or not: counts losses and the time without. */
 void report_connection(struct report *report, bool connected);
+
+/*
+ * Says once that nothing came although the queue is bound: nothing at all since the connection was
+ * made `silence_ms` ago, or more; 0: it is not said. `bindings` is what it is bound to.
+ */
+void report_silence(struct report *report, const char *bindings, int64_t silence_ms);
 
 /* Brings the gauges up to date, before the metrics are written. */
 void report_refresh(struct report *report, const struct job_board *board);

@@ -20,7 +20,8 @@ struct subscriber {
     struct loop *loop;
     struct loop_timer *timer;
     struct metrics_file *metrics_file;
-    char *title; /* of the subscription, in log lines */
+    char *title;    /* of the subscription, in log lines */
+    char *bindings; /* the same */
     struct report report;
     struct flow flow;
     int signals; /* to stop, so far */
@@ -95,6 +96,18 @@ static void watch_store(struct subscriber *subscriber)
     subscriber->store_failing = failure != NULL;
 }
 
+/* "xpublic v02.post.#, xpublic v03.#", allocated. */
+static char *print_bindings(const struct config *config)
+{
+    char *text = NULL;
+
+    for (size_t i = 0; i < config->binding_count; i++)
+        memory_replace(&text, memory_format("%s%s%s %s", text ? text : "", text ? ", " : "",
+                                            config->bindings[i].exchange,
+                                            config->bindings[i].topic));
+    return text ? text : memory_copy("no bindings of its own");
+}
+
 static void set_timer(struct subscriber *subscriber)
 {
     int64_t retry_ms = retry_next_ms(subscriber->flow.retry);
@@ -109,6 +122,7 @@ static void tidy(struct subscriber *subscriber)
     int64_t now_ms = clock_now_ms();
 
     watch_store(subscriber);
+    report_silence(report, subscriber->bindings, config->no_messages_warning_ms);
     if (now_ms >= subscriber->metrics_due_ms) {
         report_refresh(report, &subscriber->flow.board);
         metrics_file_write(subscriber->metrics_file, &report->metrics);
@@ -135,6 +149,7 @@ static void open_report(struct subscriber *subscriber)
     unsigned events = config->log_events;
 
     subscriber->title = memory_format("%s/%s", config->component, config->process_name);
+    subscriber->bindings = print_bindings(config);
     report_init(&subscriber->report,
                 &(struct report_settings){
                     .title = subscriber->title,
@@ -177,6 +192,7 @@ static void subscriber_close(struct subscriber *subscriber)
     loop_timer_close(subscriber->timer);
     loop_close(subscriber->loop);
     free(subscriber->title);
+    free(subscriber->bindings);
 }
 
 static void subscriber_loop(struct subscriber *subscriber)

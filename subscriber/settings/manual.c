@@ -165,7 +165,7 @@ static const char bash_end[] =
     "    *)\n"
     "        if [ \"${word#-}\" = \"$word\" ]; then\n"
     "            words=$(cd \"$configs\" 2>/dev/null && printf '%s ' subscribe/*.conf)\n"
-    "            words=\"foreground options ${words//.conf/}\"\n"
+    "            words=\"foreground show check explain options ${words//.conf/}\"\n"
     "        fi\n"
     "        ;;\n"
     "    esac\n"
@@ -215,7 +215,7 @@ void manual_print_bash(FILE *out)
     print_bash_kind(out, &option_PATH, paths);
     print_bash_kind(out, &option_TEMPLATE, paths);
     fputs(bash_end, out);
-    fputs("_sr3sub_options='--config --no --help --version", out);
+    fputs("_sr3sub_options='--config --no --json --defaults --text --help --version", out);
     for (int i = 0; i < CONFIG_OPTIONS; i++)
         if (works_on_command_line(config_option((enum config_option)i)))
             fprintf(out, "\n --%s", config_option((enum config_option)i)->name);
