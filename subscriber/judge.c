@@ -1,6 +1,7 @@
 /*
  * The decision about one announcement, as a chain of questions in sr3's order; the first that is
- * answered with no rejects it. How patterns are matched and paths are made is the filter's business.
+ * answered with no rejects it. How patterns are matched and paths are made is the filter's
+ * business.
  */
 #include "judge.h"
 
@@ -94,8 +95,8 @@ static bool reject_error(struct hearing *at, int code, const struct error *err)
 {
     const char *text = err->text;
 
-    if (isdigit((unsigned char)text[0]) && isdigit((unsigned char)text[1])
-        && isdigit((unsigned char)text[2]) && text[3] == ' ') {
+    if (isdigit((unsigned char)text[0]) && isdigit((unsigned char)text[1]) &&
+        isdigit((unsigned char)text[2]) && text[3] == ' ') {
         code = atoi(text);
         text += 4;
     }
@@ -166,8 +167,8 @@ static bool is_small_enough(struct hearing *at)
 {
     int64_t most_bytes = at->judge->config->file_size_max_bytes;
 
-    if (at->judgement->op == JUDGE_DOWNLOAD && most_bytes > 0
-        && at->announcement->size_bytes > most_bytes)
+    if (at->judgement->op == JUDGE_DOWNLOAD && most_bytes > 0 &&
+        at->announcement->size_bytes > most_bytes)
         return reject(at, 413, "file too large: fileSizeMax");
     return true;
 }

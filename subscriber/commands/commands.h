@@ -26,7 +26,8 @@ void show_print(const struct config *config, const struct show_settings *setting
  * Checks configurations by name, or all there are if there are no names, and prints all problems.
  * False if one of them has an error: `err` counts them.
  */
-bool check_run(const char *const *names, size_t name_count, FILE *out, struct error *err) MUST_CHECK;
+bool check_run(const char *const *names, size_t name_count, FILE *out,
+               struct error *err) MUST_CHECK;
 
 /*
  * Reads announcements from `in`, one JSON object for each line, and prints for each what would be

@@ -25,8 +25,8 @@ struct explain {
 
 /* Everything that is said about one announcement; NULL: not known, or it does not apply. */
 struct finding {
-    const char *verdict; /* accept, reject, malformed */
-    int code;            /* 0: none */
+    const char *verdict;                        /* accept, reject, malformed */
+    int code;                                   /* 0: none */
     char *reason, *path, *inflight, *redis_key; /* allocated */
     const char *rel_path;
     const struct filter_rule *rule;
@@ -95,7 +95,7 @@ static const char *deed(const char *op)
     return "The file goes to";
 }
 
-static void print_text(const struct finding *finding, size_t line, FILE *out)
+static void write_sentences(const struct finding *finding, size_t line, FILE *out)
 {
     bool accepted = strcmp(finding->verdict, "accept") == 0;
 
@@ -120,6 +120,25 @@ static void print_text(const struct finding *finding, size_t line, FILE *out)
                 finding->key, finding->key_path);
 }
 
+/* Strangers' texts must not drive the terminal. */
+static void print_text(const struct finding *finding, size_t line, FILE *out)
+{
+    char *text;
+    size_t size;
+    FILE *sentences = open_memstream(&text, &size);
+
+    if (!sentences)
+        return;
+    write_sentences(finding, line, sentences);
+    fclose(sentences);
+    for (const char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' && *at != '\n')
+            fprintf(out, "\\x%02X", (unsigned char)*at);
+        else
+            fputc(*at, out);
+    free(text);
+}
+
 static void print_finding(const struct explain *explain, struct finding *finding)
 {
     if (explain->as_text)
@@ -140,8 +159,7 @@ static void print_malformed(const struct explain *explain, const char *reason)
 
 static char *accept_reason(const struct filter_rule *rule)
 {
-    return memory_copy(rule ? "the rule accepts it"
-                            : "no rule matches and acceptUnmatched is on");
+    return memory_copy(rule ? "the rule accepts it" : "no rule matches and acceptUnmatched is on");
 }
 
 static char *reject_reason(const struct judgement *judgement)
@@ -150,8 +168,7 @@ static char *reject_reason(const struct judgement *judgement)
 
     if (by_rules && judgement->destination.rule)
         return memory_copy("the rule rejects it");
-    return memory_copy(by_rules ? "no rule matches and acceptUnmatched is off"
-                                : judgement->reason);
+    return memory_copy(by_rules ? "no rule matches and acceptUnmatched is off" : judgement->reason);
 }
 
 static void find_names(const struct explain *explain, const struct announcement *announcement,
@@ -163,8 +180,8 @@ static void find_names(const struct explain *explain, const struct announcement 
 
     if (!destination->path)
         return;
-    finding->path = memory_format("%s/%s", strcmp(directory, "/") == 0 ? "" : directory,
-                                  destination->path);
+    finding->path =
+        memory_format("%s/%s", strcmp(directory, "/") == 0 ? "" : directory, destination->path);
     if (judgement->op == JUDGE_DOWNLOAD)
         finding->inflight = writer_print_inflight(explain->config->inflight, &plan);
 }
@@ -179,8 +196,7 @@ static void explain_announcement(const struct explain *explain, struct announcem
     finding.code = judgement.code;
     finding.rel_path = announcement->rel_path;
     finding.rule = judgement.destination.rule;
-    finding.reason =
-        judgement.accepted ? accept_reason(finding.rule) : reject_reason(&judgement);
+    finding.reason = judgement.accepted ? accept_reason(finding.rule) : reject_reason(&judgement);
     if (finding.rule)
         finding.rule_text = memory_format("%s %s", finding.rule->accept ? "accept" : "reject",
                                           finding.rule->pattern);
@@ -231,7 +247,8 @@ static size_t read_headers(struct arena *arena, json_t *object, struct envelope_
     json_t *value;
     size_t count = 0;
 
-    json_object_foreach(object, name, value) {
+    json_object_foreach(object, name, value)
+    {
         if (header_value(arena, value, &headers[count].value))
             headers[count++].name = (struct slice){name, strlen(name)};
     }
@@ -272,8 +289,8 @@ static void explain_message(const struct explain *explain, json_t *message)
 {
     struct arena arena = {0};
     json_t *object = json_object_get(message, "headers");
-    struct envelope_header *headers = arena_take(
-        &arena, (json_object_size(object) + 1) * sizeof(*headers));
+    struct envelope_header *headers =
+        arena_take(&arena, (json_object_size(object) + 1) * sizeof(*headers));
     struct envelope envelope = {
         .content_type = text_of(message, "content_type", ""),
         .exchange = text_of(message, "exchange", usual_exchange(explain->config)),
@@ -302,8 +319,8 @@ static void explain_body(const struct explain *explain, struct slice body)
 /* A v03 body has no member of these names. */
 static bool is_message(const json_t *value)
 {
-    return json_object_get(value, "body") || json_object_get(value, "headers")
-        || json_object_get(value, "routing_key");
+    return json_object_get(value, "body") || json_object_get(value, "headers") ||
+           json_object_get(value, "routing_key");
 }
 
 static void explain_line(struct explain *explain, struct slice line)
@@ -312,9 +329,8 @@ static void explain_line(struct explain *explain, struct slice line)
     json_t *value = json_loadb(line.bytes, line.length, JSON_FLAGS, &where);
 
     if (!value) {
-        char *reason =
-            memory_format("the line is not JSON, column %d: %.*s", where.column, MESSAGE_SIZE,
-                          where.text);
+        char *reason = memory_format("the line is not JSON, column %d: %.*s", where.column,
+                                     MESSAGE_SIZE, where.text);
 
         explain->bad_lines++;
         print_malformed(explain, reason);
@@ -353,7 +369,6 @@ bool explain_run(const struct config *config, bool as_text, FILE *in, FILE *out,
         return false;
     explain_lines(&explain, in);
     judge_close(explain.judge);
-    return !explain.bad_lines
-        || error_set(err, ERROR_OPERATOR, "%zu of %zu lines are not JSON", explain.bad_lines,
-                     explain.lines);
+    return !explain.bad_lines || error_set(err, ERROR_OPERATOR, "%zu of %zu lines are not JSON",
+                                           explain.bad_lines, explain.lines);
 }

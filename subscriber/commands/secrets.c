@@ -35,7 +35,8 @@ char *command_hide_secrets(const char *text)
         if (password && length) {
             size_t at = (size_t)(password - copy);
 
-            memory_replace(&copy, memory_format("%.*s" HIDDEN "%s", (int)at, copy, password + length));
+            memory_replace(&copy,
+                           memory_format("%.*s" HIDDEN "%s", (int)at, copy, password + length));
             to = copy + at;
         }
     }

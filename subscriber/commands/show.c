@@ -141,10 +141,13 @@ static json_t *names_of(const struct config *config)
     const struct {
         const char *name, *value;
     } names[] = {
-        {"broker", config->broker_url},      {"vhost", config->broker_vhost},
-        {"queue", config->queue},            {"nodupeBase", config->nodupe_base},
+        {"broker", config->broker_url},
+        {"vhost", config->broker_vhost},
+        {"queue", config->queue},
+        {"nodupeBase", config->nodupe_base},
         {"directory", config->directory},
-        {"state", config->subscription_dir}, {"log", config->log_file ? config->log_file : config->log_path},
+        {"state", config->subscription_dir},
+        {"log", config->log_file ? config->log_file : config->log_path},
         {"metrics", config->metrics_path},
     };
     json_t *object = json_object();
@@ -170,7 +173,8 @@ static json_t *config_json(const struct config *config, bool defaults)
 {
     json_t *all = json_object();
 
-    json_object_set_new(all, "name", take_text(memory_format("%s/%s", config->component, config->name)));
+    json_object_set_new(all, "name",
+                        take_text(memory_format("%s/%s", config->component, config->name)));
     json_object_set_new(all, "file", command_json_text(config->path));
     json_object_set_new(all, "instance", json_integer(config->instance));
     json_object_set_new(all, "options", options_of(config, defaults));
@@ -259,8 +263,7 @@ static void print_rules(const json_t *all, FILE *out)
 
     if (json_array_size(list))
         fputs("\nrules, the first that matches decides\n", out);
-    json_array_foreach(list, i, entry)
-        print_rule(entry, out);
+    json_array_foreach(list, i, entry) print_rule(entry, out);
     list = json_object_get(all, "bindings");
     fputs(json_array_size(list) ? "\nbindings\n" : "\nno bindings\n", out);
     json_array_foreach(list, i, entry)
@@ -275,8 +278,7 @@ static void print_pairs(const char *title, json_t *pairs, FILE *out)
 
     if (json_object_size(pairs))
         fprintf(out, "\n%s\n", title);
-    json_object_foreach(pairs, name, value)
-        print_row(name, value_text(value), NULL, out);
+    json_object_foreach(pairs, name, value) print_row(name, value_text(value), NULL, out);
 }
 
 static void print_text(const json_t *all, FILE *out)
@@ -293,8 +295,7 @@ static void print_text(const json_t *all, FILE *out)
     print_pairs("names that follow from these", json_object_get(all, "names"), out);
     if (json_array_size(warnings))
         fputs("\nwarnings\n", out);
-    json_array_foreach(warnings, i, warning)
-        fprintf(out, "  %s\n", json_string_value(warning));
+    json_array_foreach(warnings, i, warning) fprintf(out, "  %s\n", json_string_value(warning));
 }
 
 void show_print(const struct config *config, const struct show_settings *settings, FILE *out)

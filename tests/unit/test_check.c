@@ -50,11 +50,13 @@ static const struct {
 
     /* subtopics */
     {"queueName q\nmirror on\ndirectory ~\ntopicPrefix v02.post\nsubtopic alerts.#\n", true,
-     "warning: " SUB "t.conf:6: subtopic, bound as 'v02.post.alerts.#': topics of this server begin "
+     "warning: " SUB
+     "t.conf:6: subtopic, bound as 'v02.post.alerts.#': topics of this server begin "
      "with a date and the source; write '*.WXO-DD.' in front, or nothing will come\n"},
     {"queueName q\nmirror on\ndirectory ~\nsubtopic *.model_hrdps.#\n", true,
      "in the place of the first '*.'"},
-    {"queueName q\nmirror on\ndirectory ~\nsubtopic v02.post.#\n", true, "the prefix is in it twice"},
+    {"queueName q\nmirror on\ndirectory ~\nsubtopic v02.post.#\n", true,
+     "the prefix is in it twice"},
     {"queueName q\nmirror on\ndirectory ~\ntopicPrefix v02.post\nsubtopic v02.post.*.WXO-DD.#\n",
      true, "the prefix is in it twice"},
     {"queueName q\nmirror on\ndirectory ~\nsubtopic *.WXO-DD..x.#\n", true, "an empty level"},
@@ -100,9 +102,8 @@ static void every_problem_is_said(void **state)
 
         write_file("subscribe/t.conf", config);
         said = check(names, 1, &good, &err);
-        if (good != cases[i].good
-            || (cases[i].says ? !strstr(said, cases[i].says)
-                              : strcmp(said, "subscribe/t: ok\n") != 0))
+        if (good != cases[i].good ||
+            (cases[i].says ? !strstr(said, cases[i].says) : strcmp(said, "subscribe/t: ok\n") != 0))
             fail_msg("'%s': %s\n%s", cases[i].text, err.text, said);
         free(said);
         free(config);
@@ -162,9 +163,10 @@ static void subscriptions_on_one_queue_must_agree(void **state)
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
         char *first = memory_format(BROKER "mirror on\ndirectory ~\n%s", pairs[i].first);
         char *second = memory_format(BROKER "mirror on\ndirectory ~\n%s", pairs[i].second);
-        char *want = memory_format("a.conf and " SUB "b.conf share the queue 'q' but have different "
-                                   "%s: ",
-                                   pairs[i].differs ? pairs[i].differs : "");
+        char *want =
+            memory_format("a.conf and " SUB "b.conf share the queue 'q' but have different "
+                          "%s: ",
+                          pairs[i].differs ? pairs[i].differs : "");
         struct error err;
         char *said;
         bool good;

@@ -1,10 +1,10 @@
 /*
  * explain: every row of the rules about verdicts and paths, from tests/data/explain.
  *
- * A line with "conf" is the configuration of the lines below it, behind a broker line. The others are
- * one case each: "in" is the line that is read, as JSON or, in a text, as it is; "out" has members of
- * the answer. There "*" and "?" stand for what is not compared, as in file names. A configuration
- * that this version refuses to run is passed over.
+ * A line with "conf" is the configuration of the lines below it, behind a broker line. The others
+ * are one case each: "in" is the line that is read, as JSON or, in a text, as it is; "out" has
+ * members of the answer. There "*" and "?" stand for what is not compared, as in file names. A
+ * configuration that this version refuses to run is passed over.
  */
 #include "config_home.h"
 
@@ -24,8 +24,8 @@ struct set {
     bool failed;
 };
 
-static const char *const members[] = {"verdict", "code", "reason", "rule",  "path",
-                                      "inflight", "url", "op",     "nodupe"};
+static const char *const members[] = {"verdict",  "code", "reason", "rule",  "path",
+                                      "inflight", "url",  "op",     "nodupe"};
 
 /* Reads `text` as announcements; what is printed is allocated. */
 static char *explain_text(const struct config *config, const char *text, bool as_text,
@@ -52,17 +52,16 @@ static bool same_json(const json_t *want, const json_t *got)
 
     if (json_is_string(want) && json_is_string(got)) {
         char *text = shorten(json_string_value(got));
-        bool same = strcmp(json_string_value(want), text) == 0
-                 || fnmatch(json_string_value(want), text, FNM_NOESCAPE) == 0;
+        bool same = strcmp(json_string_value(want), text) == 0 ||
+                    fnmatch(json_string_value(want), text, FNM_NOESCAPE) == 0;
 
         free(text);
         return same;
     }
     if (!json_is_object(want) || !json_is_object(got))
         return json_equal(want, got);
-    json_object_foreach((json_t *)(uintptr_t)want, name, value)
-        if (!same_json(value, json_object_get(got, name)))
-            return false;
+    json_object_foreach((json_t *)(uintptr_t)want, name,
+                        value) if (!same_json(value, json_object_get(got, name))) return false;
     return true;
 }
 
@@ -76,7 +75,8 @@ static void compare(struct set *set, const char *name, const json_t *want, const
     for (size_t i = 0; i < COUNT_OF(members); i++)
         if (!json_object_get(got, members[i]))
             fail_msg("%s: %s: there is no '%s' in %s", set->name, name, members[i], printed);
-    json_object_foreach((json_t *)(uintptr_t)want, member, value) {
+    json_object_foreach((json_t *)(uintptr_t)want, member, value)
+    {
         if (strcmp(member, "bad_line") == 0 || same_json(value, json_object_get(got, member)))
             continue;
         print_error("%s: %s: '%s' is not as wanted in %s", set->name, name, member, printed);
@@ -146,8 +146,8 @@ static void run_set(struct set *set)
 static void announcements_are_explained(void **state)
 {
     static struct set sets[] = {
-        {.name = "rules", .cases_min = 26}, {.name = "malformed", .cases_min = 24},
-        {.name = "urls", .cases_min = 17},  {.name = "names", .cases_min = 13},
+        {.name = "rules", .cases_min = 26},  {.name = "malformed", .cases_min = 24},
+        {.name = "urls", .cases_min = 17},   {.name = "names", .cases_min = 13},
         {.name = "nodupe", .cases_min = 11}, {.name = "operations", .cases_min = 20},
         {.name = "paths", .cases_min = 21},
     };
@@ -192,19 +192,37 @@ static void sentences_say_the_same(void **state)
 
     (void)state;
     assert_int_equal(
-        fnmatch("'a/yes' is accepted: the rule accepts it.\n"
-                "  The rule that matches is 'accept .[*]' (~/.config/sr3/subscribe/t.conf:4).\n"
-                "  It is fetched from http://h/a/yes.\n"
-                "  The file goes to /data/yes.\n"
-                "  Until it is whole its name is /data/yes.????????.tmp.\n"
-                "  It is a duplicate of what has the key 'a/yes,20261121T115900' and the path "
-                "'a/yes'.\n"
-                "'a/no' is rejected with code 404: the rule rejects it.\n"
-                "  The rule that matches is 'reject .[*]no.[*]' (~/.config/sr3/subscribe/t.conf:3).\n"
-                "Line 3 is malformed: the line is not JSON, *.\n",
-                text, 0),
+        fnmatch(
+            "'a/yes' is accepted: the rule accepts it.\n"
+            "  The rule that matches is 'accept .[*]' (~/.config/sr3/subscribe/t.conf:4).\n"
+            "  It is fetched from http://h/a/yes.\n"
+            "  The file goes to /data/yes.\n"
+            "  Until it is whole its name is /data/yes.????????.tmp.\n"
+            "  It is a duplicate of what has the key 'a/yes,20261121T115900' and the path "
+            "'a/yes'.\n"
+            "'a/no' is rejected with code 404: the rule rejects it.\n"
+            "  The rule that matches is 'reject .[*]no.[*]' (~/.config/sr3/subscribe/t.conf:3).\n"
+            "Line 3 is malformed: the line is not JSON, *.\n",
+            text, 0),
         0);
     free(text);
+    free(printed);
+    config_free(config);
+}
+
+static void sentences_drive_no_terminal(void **state)
+{
+    struct config *config = must_load(BROKER "directory /data\n");
+    struct error err;
+    char *printed = explain_text(config,
+                                 "{\"pubTime\":\"20261121T115900\",\"baseUrl\":\"http://h/\","
+                                 "\"relPath\":\"a\",\"identity\":{\"method\":\"arbitrary\","
+                                 "\"value\":\"\\u001b[2J\"}}\n",
+                                 true, &err);
+
+    (void)state;
+    assert_null(strchr(printed, '\033'));
+    assert_non_null(strstr(printed, "\\x1B[2J"));
     free(printed);
     config_free(config);
 }
@@ -215,6 +233,7 @@ int main(void)
         cmocka_unit_test(announcements_are_explained),
         cmocka_unit_test(a_bad_line_stops_nothing),
         cmocka_unit_test(sentences_say_the_same),
+        cmocka_unit_test(sentences_drive_no_terminal),
     };
 
     return cmocka_run_group_tests(tests, make_home, remove_home);

@@ -3,22 +3,21 @@
 
 #include "commands/commands.h"
 
-static const char text[] =
-    BROKER "topicPrefix v02.post\n"
-           "subtopic *.WXO-DD.a.#\n"
-           "queueName q_${BROKER_USER}\n"
-           "directory /data\n"
-           "mirror on\n"
-           "expire 2h\n"
-           "prefetch 10\n"
-           "nodupe_redis_serverurl redis://:geheim@redis:6379/0\n"
-           "post_baseUrl http://joe:geheim@h/x\n"
-           "vip 10.0.0.1\n"
-           "vip 10.0.0.2\n"
-           "declare env API_TOKEN=geheim\n"
-           "declare env COLOUR=red\n"
-           "reject .*secret.*\n"
-           "accept .*\n";
+static const char text[] = BROKER "topicPrefix v02.post\n"
+                                  "subtopic *.WXO-DD.a.#\n"
+                                  "queueName q_${BROKER_USER}\n"
+                                  "directory /data\n"
+                                  "mirror on\n"
+                                  "expire 2h\n"
+                                  "prefetch 10\n"
+                                  "nodupe_redis_serverurl redis://:geheim@redis:6379/0\n"
+                                  "post_baseUrl http://joe:geheim@h/x\n"
+                                  "vip 10.0.0.1\n"
+                                  "vip 10.0.0.2\n"
+                                  "declare env API_TOKEN=geheim\n"
+                                  "declare env COLOUR=red\n"
+                                  "reject .*secret.*\n"
+                                  "accept .*\n";
 
 static char *show(const char *config_text, bool json, bool defaults)
 {
@@ -68,10 +67,10 @@ static void options_have_their_place(void **state)
         json_t *entry = json_object_get(list, options[i].name);
         json_t *want = json_loads(options[i].value, JSON_DECODE_ANY, NULL);
 
-        if (!json_equal(want, json_object_get(entry, "value"))
-            || json_integer_value(json_object_get(entry, "line")) != options[i].line
-            || strcmp(json_string_value(json_object_get(entry, "file")),
-                      "~/.config/sr3/subscribe/t.conf") != 0)
+        if (!json_equal(want, json_object_get(entry, "value")) ||
+            json_integer_value(json_object_get(entry, "line")) != options[i].line ||
+            strcmp(json_string_value(json_object_get(entry, "file")),
+                   "~/.config/sr3/subscribe/t.conf") != 0)
             fail_msg("%s: %s", options[i].name, entry ? json_dumps(entry, 0) : "is not there");
         json_decref(want);
     }

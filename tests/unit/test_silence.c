@@ -57,13 +57,13 @@ static const struct {
 } cases[] = {
     {"c", SILENCE_MS - 1, SILENCE_MS, 0},
     {"c", SILENCE_MS, SILENCE_MS, 1},
-    {"c...", SILENCE_MS, SILENCE_MS, 1},           /* once */
-    {"...", SILENCE_MS, SILENCE_MS, 0},            /* never connected */
-    {"c.mmmm", SILENCE_MS / 3, SILENCE_MS, 0},     /* each message begins the time again */
-    {"cm..", SILENCE_MS / 3, SILENCE_MS, 1},       /* came to an end */
-    {"c.dc.d", SILENCE_MS / 3, SILENCE_MS, 0},     /* each connection too */
+    {"c...", SILENCE_MS, SILENCE_MS, 1},            /* once */
+    {"...", SILENCE_MS, SILENCE_MS, 0},             /* never connected */
+    {"c.mmmm", SILENCE_MS / 3, SILENCE_MS, 0},      /* each message begins the time again */
+    {"cm..", SILENCE_MS / 3, SILENCE_MS, 1},        /* came to an end */
+    {"c.dc.d", SILENCE_MS / 3, SILENCE_MS, 0},      /* each connection too */
     {"cm.m..m....", SILENCE_MS / 2, SILENCE_MS, 1}, /* once, however often */
-    {"c...", SILENCE_MS, 0, 0},                    /* switched off */
+    {"c...", SILENCE_MS, 0, 0},                     /* switched off */
 };
 
 static void silence_is_said_once(void **state)
