@@ -283,6 +283,8 @@ static bool check_common(struct announcement *announcement, struct error *err)
         return malformed(err, "control character in baseUrl or relPath");
     if (announcement->rename && has_control(announcement->rename))
         return malformed(err, "control character in rename");
+    if (announcement->sundew_extension && has_control(announcement->sundew_extension))
+        return malformed(err, "control character in sundew_extension");
     if (!scheme_length(announcement->base_url))
         return error_set(err, ERROR_PERMANENT, "read announcement: baseUrl '%.200s' has no scheme",
                          announcement->base_url);
@@ -351,6 +353,15 @@ char *announcement_match_url(struct announcement *announcement)
     }
     *put(to, path, path_length) = '\0';
     return url;
+}
+
+struct slice announcement_base_path(const struct announcement *announcement)
+{
+    const char *start = announcement->base_url + scheme_length(announcement->base_url);
+
+    start += strncmp(start, "://", 3) == 0 ? 3 : 0;
+    start += strcspn(start, "/?#");
+    return (struct slice){start, strcspn(start, "?#")};
 }
 
 /* A base_url apart, without "user:password@". */
@@ -515,7 +526,7 @@ static const char *key_of_content(struct announcement *announcement)
 
     if (op->present) {
         if (op->link)
-            return op->link;
+            return op->link_key ? op->link_key : op->link;
         return op->directory && !op->remove ? announcement->raw_rel_path : "";
     }
     if (!announcement->identity_method || strcmp(announcement->identity_method, "cod") == 0)

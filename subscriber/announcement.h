@@ -41,6 +41,7 @@ struct file_op {
     bool present;           /* any of the following */
     bool remove, directory; /* both: a directory is removed */
     const char *link;       /* target of a symbolic link */
+    const char *link_key;   /* the same as sr3 rewrites it, for duplicate keys; NULL: as it is */
     const char *hlink;      /* existing file that a hard link is made to */
     const char *rename;     /* former path */
 };
@@ -68,6 +69,7 @@ struct announcement {
     const char *rename;   /* suggested local path */
     const char *new_name; /* v02: first half of a double rename post */
     const char *source;
+    const char *sundew_extension; /* further parts of the file name, for filename keywords */
     bool has_content; /* the file's bytes came with the message; reading them is not done here */
     bool has_blocks;  /* a partitioned file */
 };
@@ -82,6 +84,9 @@ void announcement_clear(struct announcement *announcement);
 
 /* The URL that accept and reject patterns see: base_url, one '/', rel_path, nothing encoded. */
 char *announcement_match_url(struct announcement *announcement); /* lives in its arena */
+
+/* The path of its base_url, from the '/' behind the host to the query: "" or "/p/q". */
+struct slice announcement_base_path(const struct announcement *announcement);
 
 /*
  * The URL to fetch (http and https), percent-encoded; NULL and `err` when none can be made: another

@@ -22,6 +22,7 @@ enum field {
     SOURCE,
     SIZE,
     RETRIEVE_PATH,
+    SUNDEW_EXTENSION,
     FIELDS
 };
 
@@ -34,6 +35,7 @@ static const struct slice names[FIELDS] = {
     [OLDNAME] = NAME("oldname"), [NEWNAME] = NAME("newname"),
     [RENAME] = NAME("rename"),   [SOURCE] = NAME("source"),
     [SIZE] = NAME("size"),       [RETRIEVE_PATH] = NAME("retrievePath"),
+    [SUNDEW_EXTENSION] = NAME("sundew_extension"),
 };
 
 static enum field field_of(struct slice name)
@@ -300,5 +302,6 @@ bool v02_parse(const struct envelope *envelope, struct announcement *announcemen
     announcement->rename = copy_value(announcement, values[RENAME]);
     announcement->source = copy_value(announcement, values[SOURCE]);
     announcement->retrieve_path = copy_value(announcement, values[RETRIEVE_PATH]);
+    announcement->sundew_extension = copy_value(announcement, values[SUNDEW_EXTENSION]);
     return true;
 }

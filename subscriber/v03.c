@@ -143,6 +143,7 @@ static void read_descriptions(const json_t *root, struct announcement *announcem
 
     announcement->mtime = copy_text(announcement, member(root, "mtime"));
     announcement->source = copy_text(announcement, member(root, "source"));
+    announcement->sundew_extension = copy_text(announcement, member(root, "sundew_extension"));
     if (atime)
         announcement_set_atime(announcement, atime);
     if (mode)
