@@ -190,7 +190,8 @@ static void watch_connection(struct flow *flow)
 
 static void accept(struct flow *flow, struct job *job, const struct judgement *judgement)
 {
-    char *destination = memory_format("%s/%s", judgement->destination.directory,
+    bool at_top = strcmp(judgement->destination.directory, "/") == 0;
+    char *destination = memory_format("%s/%s", at_top ? "" : judgement->destination.directory,
                                       judgement->destination.path);
 
     job->destination = judgement->destination;

@@ -19,27 +19,49 @@ struct judge {
 
 /* ---- opening ---- */
 
+static struct destination_settings destination_settings(const struct config *config)
+{
+    bool announced = config->source_from_message || config->source_from_exchange;
+    const char *source = config->source ? config->source : config->broker.parts.user;
+
+    return (struct destination_settings){
+        .variables = {.base_dir = config->base_dir,
+                      .post_base_dir = config->post_base_dir,
+                      .document_root = config->document_root,
+                      .source = announced ? NULL : source,
+                      .source_from_exchange = !config->source_from_message,
+                      .var_time_offset_ms = config->var_time_offset_ms,
+                      .first_group_is_zero = config->sundew_compat_regex_first_match_is_zero},
+        .mirror = config->mirror,
+        .base_url_rel_path = config->base_url_rel_path,
+        .ignore_rename = !config->download,
+    };
+}
+
 static struct filter *open_filter(const struct config *config, size_t first, size_t count,
                                   struct error *err)
 {
     struct filter_rule *rules = memory_resize(NULL, count + 1, sizeof(*rules));
+    struct filter_settings settings = {
+        .rules = rules,
+        .rule_count = count,
+        .accept_unmatched = config->accept_unmatched,
+        .unmatched = {config->directory, config->strip, config->flatten, config->filename},
+        .destination = destination_settings(config),
+    };
     struct filter *filter;
 
     for (size_t i = 0; i < count; i++) {
         const struct config_rule *rule = &config->rules[first + i];
 
-        rules[i] = (struct filter_rule){.accept = rule->accept,
-                                        .pattern = rule->pattern,
-                                        .directory = rule->directory,
-                                        .file = rule->file,
-                                        .line = rule->line};
+        rules[i] = (struct filter_rule){
+            .accept = rule->accept,
+            .pattern = rule->pattern,
+            .target = {rule->directory, rule->strip, rule->flatten, rule->filename},
+            .file = rule->file,
+            .line = rule->line};
     }
-    filter = filter_open(&(struct filter_settings){.rules = rules,
-                                                   .rule_count = count,
-                                                   .accept_unmatched = config->accept_unmatched,
-                                                   .directory = config->directory,
-                                                   .mirror = config->mirror},
-                         err);
+    filter = filter_open(&settings, err);
     free(rules);
     return filter;
 }

@@ -80,7 +80,7 @@ struct pattern *pattern_compile(const char *option, const char *text, enum patte
     uint32_t groups = 0;
     int code = 0;
     struct pattern *pattern;
-    /* Python's classes (\d, \w) know all of Unicode; a pattern that is not UTF-8 is read bytewise */
+    /* Python's classes (\d, \w) know all of Unicode; what is not UTF-8 is read bytewise */
     pcre2_code *compiled = compile(text, options | PCRE2_UTF | PCRE2_UCP, &code, &offset);
 
     if (!compiled && code <= PCRE2_ERROR_UTF8_ERR1 && code >= PCRE2_ERROR_UTF8_ERR21)

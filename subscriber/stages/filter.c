@@ -4,27 +4,18 @@
  * Patterns come from the operator, URLs from strangers. Every match therefore has limits, and a
  * rule that runs into them is named once: an operator who reads it can write a better pattern.
  */
-#define PCRE2_CODE_UNIT_WIDTH 8
-
 #include "stages/filter.h"
 
-#include "announcement.h"
 #include "base/log.h"
-#include "base/path.h"
+#include "base/pattern.h"
 
-#include <pcre2.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MATCH_STEPS_MAX    100000
-#define MATCH_DEPTH_MAX    10000
-#define MATCH_HEAP_KIB_MAX 4096
-#define JIT_STACK_MIN      (32 * 1024)
-#define JIT_STACK_MAX      (512 * 1024)
-
 struct rule {
     struct filter_rule settings;
-    pcre2_code *code; /* NULL: matches everything */
+    struct pattern *pattern; /* NULL: matches everything */
+    struct destination_rule *destination;
     bool complained;
 };
 
@@ -32,11 +23,10 @@ struct filter {
     struct arena arena; /* of the texts in the rules */
     struct rule *rules;
     size_t rule_count;
-    bool accept_unmatched, mirror;
-    const char *directory;
-    pcre2_match_data *match_data;
-    pcre2_match_context *context;
-    pcre2_jit_stack *stack;
+    bool accept_unmatched;
+    struct destination *destination;
+    struct destination_rule *unmatched;
+    struct pattern_matcher *matcher;
 };
 
 static const char *keep(struct filter *filter, const char *text)
@@ -44,67 +34,20 @@ static const char *keep(struct filter *filter, const char *text)
     return text ? arena_copy(&filter->arena, text, strlen(text)) : NULL;
 }
 
-/* Behind the set that begins at `at`; in "[]a]" and "[^]a]" the first ']' is a member. */
-static const char *skip_set(const char *at)
+static bool blame(const struct filter_rule *rule, struct error *err)
 {
-    at += at[1] == '^' ? 2 : 1;
-    at += *at == ']';
-    while (*at && *at != ']')
-        at += at[0] == '\\' && at[1] ? 2 : 1;
-    return at + (*at == ']');
+    return error_wrap(err, "%s:%d", rule->file ? rule->file : "-", rule->line);
 }
 
-/* "{,3}" and "{,}": a repetition from zero in Python, plain text to this version of PCRE2. */
-static bool repeats_from_zero(const char *at)
-{
-    return at[0] == '{' && at[1] == ',' && at[2 + strspn(at + 2, "0123456789")] == '}';
-}
-
-static const char *translate(struct arena *arena, const char *pattern)
-{
-    char *copy = arena_take(arena, 2 * strlen(pattern) + 1), *to = copy;
-
-    for (const char *at = pattern, *next; *at; at = next) {
-        next = *at == '[' ? skip_set(at) : at + (at[0] == '\\' && at[1] ? 2 : 1);
-        memcpy(to, at, (size_t)(next - at));
-        to += next - at;
-        if (repeats_from_zero(at))
-            *to++ = '0';
-    }
-    *to = '\0';
-    return copy;
-}
-
-/* Python's classes (\d, \w) know all of Unicode; a pattern that is not UTF-8 is taken bytewise. */
-static uint32_t compile_options(const char *pattern)
-{
-    struct slice text = {pattern, strlen(pattern)};
-
-    return PCRE2_ANCHORED | PCRE2_NEVER_BACKSLASH_C
-         | (announcement_text_is_valid(text) ? PCRE2_UTF | PCRE2_UCP : 0);
-}
-
-static bool compile(struct filter *filter, struct rule *rule, struct error *err)
+static bool compile(struct rule *rule, struct error *err)
 {
     const struct filter_rule *settings = &rule->settings;
-    PCRE2_UCHAR message[200];
-    PCRE2_SIZE offset;
-    int code;
 
     if (strcmp(settings->pattern, ".*") == 0)
         return true;
-    rule->code = pcre2_compile((PCRE2_SPTR)translate(&filter->arena, settings->pattern),
-                               PCRE2_ZERO_TERMINATED, compile_options(settings->pattern), &code,
-                               &offset, NULL);
-    if (!rule->code) {
-        pcre2_get_error_message(code, message, sizeof(message));
-        return error_set(err, ERROR_OPERATOR, "%s:%d: %s pattern '%s', character %zu: %s",
-                         settings->file ? settings->file : "-", settings->line,
-                         settings->accept ? "accept" : "reject", settings->pattern, offset + 1,
-                         (const char *)message);
-    }
-    pcre2_jit_compile(rule->code, PCRE2_JIT_COMPLETE); /* without it matching is merely slower */
-    return true;
+    rule->pattern = pattern_compile(settings->accept ? "accept" : "reject", settings->pattern,
+                                    PATTERN_AT_START, err);
+    return rule->pattern || blame(settings, err);
 }
 
 static bool add_rule(struct filter *filter, const struct filter_rule *settings, struct error *err)
@@ -113,39 +56,41 @@ static bool add_rule(struct filter *filter, const struct filter_rule *settings, 
 
     rule->settings = *settings;
     rule->settings.pattern = keep(filter, settings->pattern);
-    rule->settings.directory = keep(filter, settings->directory);
     rule->settings.file = keep(filter, settings->file);
-    return compile(filter, rule, err);
+    rule->settings.target = (struct destination_target){.directory = NULL}; /* it was copied */
+    if (!compile(rule, err))
+        return false;
+    if (!settings->accept)
+        return true;
+    rule->destination = destination_add_rule(filter->destination, &settings->target, err);
+    return rule->destination || blame(settings, err);
 }
 
-static void set_limits(struct filter *filter)
+static bool add_rules(struct filter *filter, const struct filter_settings *settings,
+                      struct error *err)
 {
-    filter->match_data = pcre2_match_data_create(1, NULL); /* groups are not asked for */
-    filter->context = pcre2_match_context_create(NULL);
-    if (!filter->match_data || !filter->context)
-        abort();
-    pcre2_set_match_limit(filter->context, MATCH_STEPS_MAX);
-    pcre2_set_depth_limit(filter->context, MATCH_DEPTH_MAX);
-    pcre2_set_heap_limit(filter->context, MATCH_HEAP_KIB_MAX);
-    filter->stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, NULL);
-    if (filter->stack)
-        pcre2_jit_stack_assign(filter->context, NULL, filter->stack);
+    size_t groups = 0;
+
+    filter->rules = memory_new(settings->rule_count * sizeof(*filter->rules));
+    for (size_t i = 0; i < settings->rule_count; i++) {
+        if (!add_rule(filter, &settings->rules[i], err))
+            return false;
+        if (filter->rules[i].pattern && pattern_groups(filter->rules[i].pattern) > groups)
+            groups = pattern_groups(filter->rules[i].pattern);
+    }
+    filter->matcher = pattern_matcher_new(groups);
+    filter->unmatched = destination_add_rule(filter->destination, &settings->unmatched, err);
+    return filter->unmatched != NULL;
 }
 
 struct filter *filter_open(const struct filter_settings *settings, struct error *err)
 {
     struct filter *filter = memory_new(sizeof(*filter));
 
-    set_limits(filter);
     filter->accept_unmatched = settings->accept_unmatched;
-    filter->mirror = settings->mirror;
-    filter->directory = keep(filter, settings->directory);
-    filter->rules = memory_new(settings->rule_count * sizeof(*filter->rules));
-    for (size_t i = 0; i < settings->rule_count; i++)
-        if (!add_rule(filter, &settings->rules[i], err))
-            goto fail;
-    return filter;
-fail:
+    filter->destination = destination_open(&settings->destination, err);
+    if (filter->destination && add_rules(filter, settings, err))
+        return filter;
     filter_close(filter);
     return NULL;
 }
@@ -155,40 +100,43 @@ void filter_close(struct filter *filter)
     if (!filter)
         return;
     for (size_t i = 0; i < filter->rule_count; i++)
-        pcre2_code_free(filter->rules[i].code);
-    pcre2_match_data_free(filter->match_data);
-    pcre2_match_context_free(filter->context);
-    pcre2_jit_stack_free(filter->stack);
+        pattern_free(filter->rules[i].pattern);
+    pattern_matcher_free(filter->matcher);
+    destination_close(filter->destination);
     free(filter->rules);
     arena_clear(&filter->arena);
     free(filter);
 }
 
-static void complain(struct rule *rule, int code, const char *url)
+static void complain(struct rule *rule, const struct error *err, const char *url)
 {
-    PCRE2_UCHAR message[200];
-
     if (rule->complained)
         return;
     rule->complained = true;
-    pcre2_get_error_message(code, message, sizeof(message));
     log_warning("sr3sub.filter match",
                 "%s:%d: pattern '%s' counts as not matching where it takes too long: %s (%s)",
                 rule->settings.file ? rule->settings.file : "-", rule->settings.line,
-                rule->settings.pattern, (const char *)message, url);
+                rule->settings.pattern, err->text, url);
 }
 
 static bool rule_matches(struct filter *filter, struct rule *rule, const char *url, size_t length)
 {
-    int code = pcre2_match(rule->code, (PCRE2_SPTR)url, length, 0, PCRE2_NO_UTF_CHECK,
-                           filter->match_data, filter->context);
+    struct error err; /* only read when it was filled: clearing it costs more than most matches */
 
-    if (code < 0 && code != PCRE2_ERROR_NOMATCH)
-        complain(rule, code, url);
-    return code >= 0;
+    switch (pattern_match(filter->matcher, rule->pattern, url, length, 0, &err)) {
+    case PATTERN_MATCH:
+        return true;
+    case PATTERN_TOO_LONG:
+        complain(rule, &err, url);
+        break;
+    case PATTERN_NO_MATCH:
+        break;
+    }
+    return false;
 }
 
-static struct rule *first_match(struct filter *filter, struct announcement *announcement)
+static struct rule *first_match(struct filter *filter, struct announcement *announcement,
+                                struct template_match *match)
 {
     const char *url = NULL;
     size_t length = 0;
@@ -196,63 +144,87 @@ static struct rule *first_match(struct filter *filter, struct announcement *anno
     for (size_t i = 0; i < filter->rule_count; i++) {
         struct rule *rule = &filter->rules[i];
 
-        if (!rule->code)
+        if (!rule->pattern) {
+            match->everything = true;
             return rule;
+        }
         if (!url) {
             url = announcement_match_url(announcement);
             length = strlen(url);
         }
-        if (rule_matches(filter, rule, url, length))
-            return rule;
+        if (!rule_matches(filter, rule, url, length))
+            continue;
+        match->text = url;
+        match->offsets = pattern_offsets(filter->matcher);
+        match->count = pattern_groups(rule->pattern) + 1;
+        return rule;
     }
     return NULL;
 }
 
-static bool climbs(const char *path)
+/* Finds the rule for what is announced now; the place is still to be found. */
+static struct destination_rule *judge(struct filter *filter, struct announcement *announcement,
+                                      struct template_match *match,
+                                      struct filter_verdict *verdict)
 {
-    while (*(path += strspn(path, "/"))) {
-        size_t length = strcspn(path, "/");
+    struct rule *rule = first_match(filter, announcement, match);
 
-        if (length == 2 && path[0] == '.' && path[1] == '.')
-            return true;
-        path += length;
-    }
-    return false;
+    *verdict = (struct filter_verdict){
+        .accepted = rule ? rule->settings.accept : filter->accept_unmatched,
+        .rule = rule ? &rule->settings : NULL,
+    };
+    return rule ? rule->destination : filter->unmatched;
 }
 
-static const char *destination(const struct filter *filter, struct announcement *announcement,
-                               struct error *err)
+static void take_place(struct filter_verdict *verdict, const struct destination_place *place)
 {
-    const char *rename = announcement->rename;
-    const char *path = rename ? rename : announcement->rel_path, *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path, *clean;
-
-    if (climbs(announcement->rel_path) || (rename && climbs(rename))) {
-        error_set(err, ERROR_PERMANENT, "422 place '%.200s': '..' in its path", path);
-        return NULL;
-    }
-    if (!*name) {
-        error_set(err, ERROR_PERMANENT, "422 place '%.200s': no file name", path);
-        return NULL;
-    }
-    clean = path_clean(&announcement->arena, filter->mirror ? path : name, err);
-    if (!clean)
-        error_wrap(err, "422 place '%.200s'", path);
-    return clean;
+    verdict->directory = place->directory;
+    verdict->path = place->path;
 }
 
 bool filter_match(struct filter *filter, struct announcement *announcement,
                   struct filter_verdict *verdict, struct error *err)
 {
-    struct rule *rule = first_match(filter, announcement);
+    struct template_match match = {0};
+    struct destination_rule *rule = judge(filter, announcement, &match, verdict);
+    struct file_op *op = &announcement->file_op;
+    struct destination_place place;
 
-    *verdict = (struct filter_verdict){
-        .accepted = rule ? rule->settings.accept : filter->accept_unmatched,
-        .rule = rule ? &rule->settings : NULL,
-        .directory = rule ? rule->settings.directory : filter->directory,
-    };
     if (!verdict->accepted)
         return true;
-    verdict->path = destination(filter, announcement, err);
-    return verdict->path != NULL;
+    if (!destination_resolve(filter->destination, rule, announcement, &match, &place, err))
+        return false;
+    take_place(verdict, &place);
+    if (op->link)
+        op->link_key =
+            destination_link_key(filter->destination, rule, announcement, &match, op->link);
+    return true;
+}
+
+bool filter_map_path(struct filter *filter, struct announcement *announcement, const char *path,
+                     struct filter_verdict *verdict, struct error *err)
+{
+    const char *rel_path = announcement->rel_path;
+    struct template_match match = {0};
+    struct destination_rule *rule;
+    struct destination_place place;
+    bool mapped = true;
+
+    announcement->rel_path = path; /* the question is what was done when that was announced */
+    rule = judge(filter, announcement, &match, verdict);
+    if (verdict->accepted)
+        mapped = destination_map_path(filter->destination, rule, announcement, &match, path,
+                                      &place, err);
+    announcement->rel_path = rel_path;
+    if (verdict->accepted && mapped)
+        take_place(verdict, &place);
+    return mapped;
+}
+
+const char *filter_post_path(struct filter *filter, struct announcement *announcement,
+                             const struct filter_verdict *verdict)
+{
+    struct destination_place place = {verdict->directory, verdict->path};
+
+    return destination_post_path(filter->destination, announcement, &place);
 }

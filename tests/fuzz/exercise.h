@@ -26,11 +26,17 @@ static inline void check_path(const char *path)
 static inline struct filter *make_filter(bool mirror)
 {
     static const struct filter_rule rules[] = {
-        {false, ".*[.]tmp$", "/data", "seed.conf", 1},
-        {true, "https?://[^/]+/(?P<a>\\w+)/(a+)+b.*", "/data/a", "seed.conf", 2},
-        {true, ".*", "/data", "seed.conf", 3},
+        {.pattern = ".*[.]tmp$", .file = "seed.conf", .line = 1},
+        {.accept = true,
+         .pattern = "https?://[^/]+/(?P<a>\\w+)/(a+)+b.*",
+         .target = {.directory = "/data/a"}},
+        {.accept = true, .pattern = ".*", .target = {.directory = "/data"}},
     };
-    struct filter_settings settings = {rules, COUNT_OF(rules), true, "/data", mirror};
+    struct filter_settings settings = {.rules = rules,
+                                       .rule_count = COUNT_OF(rules),
+                                       .accept_unmatched = true,
+                                       .unmatched = {.directory = "/data"},
+                                       .destination = {.mirror = mirror}};
     struct error err = {0};
     struct filter *filter = filter_open(&settings, &err);
 

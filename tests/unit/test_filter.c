@@ -51,7 +51,8 @@ static struct filter *open_words(const char *const *words, bool accept_unmatched
 {
     static const char *const directories[] = {"/1", "/2", "/3", "/4"};
     struct filter_rule rules[4];
-    struct filter_settings settings = {rules, 0, accept_unmatched, "/end", false};
+    struct filter_settings settings = {
+        .rules = rules, .accept_unmatched = accept_unmatched, .unmatched = {.directory = "/end"}};
     struct error err = {0};
     struct filter *filter;
 
@@ -59,7 +60,11 @@ static struct filter *open_words(const char *const *words, bool accept_unmatched
         const char *word = words[settings.rule_count];
 
         rules[settings.rule_count] = (struct filter_rule){
-            *word == '+', word + 1, directories[settings.rule_count], "x.conf", 1};
+            .accept = *word == '+',
+            .pattern = word + 1,
+            .target = {.directory = directories[settings.rule_count]},
+            .file = "x.conf",
+            .line = 1};
     }
     filter = filter_open(&settings, &err);
     if (!filter)
@@ -124,7 +129,9 @@ static void destinations_stay_below(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(destinations); i++) {
-        struct filter_settings settings = {NULL, 0, true, "/data", destinations[i].mirror};
+        struct filter_settings settings = {.accept_unmatched = true,
+                                           .unmatched = {.directory = "/data"},
+                                           .destination = {.mirror = destinations[i].mirror}};
         struct error err = {0};
         struct filter *filter = filter_open(&settings, &err);
         struct announcement announcement = {.base_url = "https://h",
@@ -145,8 +152,9 @@ static void destinations_stay_below(void **state)
 
 static void what_is_rejected_needs_no_destination(void **state)
 {
-    struct filter_rule rule = {false, ".*", "/data", "x.conf", 1};
-    struct filter_settings settings = {&rule, 1, true, "/data", true};
+    struct filter_rule rule = {.pattern = ".*", .file = "x.conf", .line = 1};
+    struct filter_settings settings = {
+        .rules = &rule, .rule_count = 1, .accept_unmatched = true, .destination = {.mirror = true}};
     struct error err = {0};
     struct filter *filter = filter_open(&settings, &err);
     struct announcement announcement = {.base_url = "https://h", .rel_path = "../a"};
@@ -162,9 +170,9 @@ static void what_is_rejected_needs_no_destination(void **state)
 
 static void bad_patterns_are_explained(void **state)
 {
-    struct filter_rule rules[] = {{true, ".*a", "/data", "dd.conf", 3},
-                                  {false, "x(y", "/data", "dd.conf", 7}};
-    struct filter_settings settings = {rules, 2, true, "/data", true};
+    struct filter_rule rules[] = {{.accept = true, .pattern = ".*a", .file = "dd.conf", .line = 3},
+                                  {.pattern = "x(y", .file = "dd.conf", .line = 7}};
+    struct filter_settings settings = {.rules = rules, .rule_count = 2};
     struct error err = {0};
 
     (void)state;
