@@ -39,7 +39,7 @@ enum pattern_outcome { PATTERN_NO_MATCH, PATTERN_MATCH, PATTERN_TOO_LONG };
  * Looks for `pattern` in `text`, which is UTF-8, from byte `start` on. PATTERN_TOO_LONG: a limit
  * was reached; `err` (ERROR_OPERATOR) says which.
  */
-enum pattern_outcome pattern_match(struct pattern_matcher *matcher, const struct pattern *pattern,
+enum pattern_outcome pattern_match(struct pattern_matcher *matcher, struct pattern *pattern,
                                    const char *text, size_t length, size_t start,
                                    struct error *err) MUST_CHECK;
 
