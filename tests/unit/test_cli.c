@@ -152,6 +152,12 @@ static const struct {
     {{"foreground", "--config", "a", "b", "c"},
      "foreground runs one configuration; name it: 'subscribe/NAME'"},
 
+    {{"show"}, "show reads one configuration; name it: 'subscribe/NAME'"},
+    {{"show", "a", "b", "--json"}, "show reads one configuration; name it: 'subscribe/NAME'"},
+    {{"explain", "--text"}, "explain reads one configuration; name it: 'subscribe/NAME'"},
+    {{"check", "--mirror", "on"}, "check reads what is in files and takes no options such as 'mirror'"},
+    {{"check", "--config", "a"}, "check reads what is in files and takes no options such as 'config'"},
+
     {{"--no", ""}, "--no wants the number of the instance, not ''"},
     {{"--no="}, "--no wants the number of the instance, not ''"},
     {{"--no", "-1"}, "--no wants the number of the instance, not '-1'"},
