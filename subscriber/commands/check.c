@@ -52,20 +52,30 @@ static void check_supported(struct check *check, const struct config *config)
     }
 }
 
-static void check_patterns(struct check *check, const struct config *config)
+/* All that is wrong with the rules; what does not belong to one would be said for each of them. */
+static void check_rules(struct check *check, const struct config *config)
 {
-    for (size_t i = 0; i < config->rule_count; i++) {
+    struct error whole = {0}, said = {0};
+    struct judge *judge = judge_open(config, &whole);
+    size_t before = check->errors;
+
+    for (size_t i = 0; !judge && i < config->rule_count; i++) {
         struct error err = {0};
 
-        if (!judge_check_rule(config, i, &err))
-            check_say(check, true, "%s", err.text);
+        if (judge_check_rule(config, i, &err) || strcmp(err.text, said.text) == 0)
+            continue;
+        check_say(check, true, "%s", err.text);
+        said = err;
     }
+    if (!judge && check->errors == before)
+        check_say(check, true, "%s", whole.text);
+    judge_close(judge);
 }
 
 static void check_whole(struct check *check, const struct config *config)
 {
     check_supported(check, config);
-    check_patterns(check, config);
+    check_rules(check, config);
     check_subtopics(check, config);
     check_directories(check, config);
     check_mirror(check, config);

@@ -84,6 +84,7 @@ static const struct {
      "t.conf:5: accept pattern '.*('"},
     {"queueName q\nmirror on\ndirectory ~\naccept .*(\nreject [a\n", false,
      "t.conf:6: reject pattern '[a'"},
+    {"queueName q\nmirror on\ndirectory ~\nstrip (\n", false, "error: "},
     {"director /x\nhousekeeping 5parsecs\nmirror on\n", false, "did you mean 'directory'?"},
     {"director /x\nhousekeeping 5parsecs\nmirror on\n", false, "t.conf:3: option 'housekeeping'"},
     {"broker amqp://alice@h/\ndirector /x\n", false, "t.conf:3: option 'director'"},
