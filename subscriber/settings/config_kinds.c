@@ -7,6 +7,7 @@
  */
 #include "settings/config_kinds.h"
 
+#include "base/filename.h"
 #include "settings/config_loader.h"
 #include "settings/config_notes.h"
 
@@ -45,16 +46,22 @@ static char *take_filename(struct config *config, const struct option *option, c
     return strcmp(rest, "None") ? memory_copy(rest) : NULL;
 }
 
-static bool add_rule(struct config *config, const struct option *option, const char *text)
+static bool add_rule(struct config *config, const struct option *option, const char *text,
+                     struct error *err)
 {
     const struct conf_setting *current = config->loader->current;
     char *pattern = memory_copy(text), *filename = take_filename(config, option, pattern);
 
+    if (filename && !filename_check(filename, err)) {
+        free(pattern);
+        free(filename);
+        return false;
+    }
     config->rules = memory_resize(config->rules, config->rule_count + 1, sizeof(*config->rules));
     config->rules[config->rule_count++] = (struct config_rule){
         .accept = option->kind == &option_ACCEPT,
         .pattern = pattern,
-        .directory = memory_copy(config->directory ? config->directory : config->loader->start_dir),
+        .directory = memory_copy(config->directory),
         .strip = memory_copy(config->strip),
         .flatten = memory_copy(config->flatten),
         .filename = filename,
@@ -67,9 +74,8 @@ static bool add_rule(struct config *config, const struct option *option, const c
 static bool parse_accept(const struct option *option, const char *text, void *target,
                          struct error *err)
 {
-    (void)err;
     ++*(size_t *)target;
-    return add_rule(config_around(option, target), option, text);
+    return add_rule(config_around(option, target), option, text, err);
 }
 
 const struct option_kind option_ACCEPT = {
@@ -78,9 +84,8 @@ const struct option_kind option_ACCEPT = {
 static bool parse_reject(const struct option *option, const char *text, void *target,
                          struct error *err)
 {
-    (void)err;
     ++*(size_t *)target;
-    return add_rule(config_around(option, target), option, text);
+    return add_rule(config_around(option, target), option, text, err);
 }
 
 const struct option_kind option_REJECT = {

@@ -9,9 +9,6 @@
 #include "settings/config_notes.h"
 #include "settings/config_table.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define REFUSED "is not carried out yet: %s; remove the line if that will do"
 
 static bool refuse_origin(const struct config *config, enum config_option index,
@@ -30,52 +27,12 @@ bool config_check_option(const struct config *config, enum config_option index, 
     return refuse_origin(config, index, option->pending, err);
 }
 
-static bool refuse_rule(const struct config_rule *rule, enum config_option index,
-                        const char *pending, struct error *err)
-{
-    return error_set(err, ERROR_OPERATOR, "%s:%d: option '%s': " REFUSED, rule->file, rule->line,
-                     config_option(index)->name, pending);
-}
-
-/* Values that the rule captured, when the end of the file has others. */
-static bool check_rule(const struct config_rule *rule, struct error *err)
-{
-    const struct {
-        enum config_option index;
-        const char *value;
-    } captured[] = {{CONFIG_OPTION_strip, rule->strip},
-                    {CONFIG_OPTION_flatten, rule->flatten},
-                    {CONFIG_OPTION_filename, rule->filename}};
-
-    for (size_t i = 0; i < COUNT_OF(captured); i++)
-        if (captured[i].value && config_option(captured[i].index)->pending)
-            return refuse_rule(rule, captured[i].index, config_option(captured[i].index)->pending,
-                               err);
-    return true;
-}
-
-/* Variables that differ from file to file. */
-static bool check_directories(const struct config *config, struct error *err)
-{
-    static const char pending[] = "this version does not replace variables for each file";
-
-    for (size_t i = 0; i < config->rule_count; i++)
-        if (strstr(config->rules[i].directory, "${"))
-            return refuse_rule(&config->rules[i], CONFIG_OPTION_directory, pending, err);
-    if (!strstr(config->directory, "${"))
-        return true;
-    return refuse_origin(config, CONFIG_OPTION_directory, pending, err);
-}
-
 bool config_check_supported(const struct config *config, struct error *err)
 {
     for (int i = 0; i < CONFIG_OPTIONS; i++)
         if (!config_check_option(config, (enum config_option)i, err))
             return false;
-    for (size_t i = 0; i < config->rule_count; i++)
-        if (!check_rule(&config->rules[i], err))
-            return false;
-    return check_directories(config, err);
+    return true;
 }
 
 void config_pending_warn(struct config *config)

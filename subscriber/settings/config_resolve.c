@@ -161,14 +161,25 @@ static bool resolve_stores(struct config *config, struct error *err)
                        config->redisqueue_serverurl.text, "redisqueue_serverurl", err);
 }
 
+/* Where none is set files go to post_baseDir, else to where the process was started. */
+static void resolve_directories(struct config *config)
+{
+    const char *fallback = config->post_base_dir ? config->post_base_dir : config->loader->start_dir;
+
+    for (size_t i = 0; i < config->rule_count; i++)
+        if (!config->rules[i].directory)
+            config->rules[i].directory = memory_copy(fallback);
+    if (!config->directory)
+        config->directory = memory_copy(fallback);
+}
+
 bool config_resolve(struct config *config, struct error *err)
 {
     if (!resolve_broker(config, err) || !resolve_bindings(config, err) ||
         !resolve_queue(config, err) || !resolve_stores(config, err))
         return false;
     config_pending_warn(config);
-    if (!config->directory)
-        config->directory = memory_copy(config->loader->start_dir);
+    resolve_directories(config);
     if (!config->prefetch)
         config_table_set_fallback(config, config_option(CONFIG_OPTION_prefetch));
     if (config->debug)

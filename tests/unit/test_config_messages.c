@@ -40,15 +40,9 @@ static const struct {
      T "1: option 'broker': there is no password for user 'eve'; add the line "
        "'amqp://eve:PASSWORD@h:1/v' to ~/.config/sr3/credentials.conf"},
     {"subtopic #\n" BROKER, T "1: option 'subtopic': the broker line has to stand above it"},
-    {BROKER "accept a DESTFN=x\n",
-     T "2: option 'filename'" PENDING("leaves file names as they are")},
-    {BROKER "strip 3\naccept a\nstrip 0\n",
-     T "3: option 'strip'" PENDING("leaves no directories out")},
-    {BROKER "flatten -\n", T "2: option 'flatten'" PENDING("leaves file names as they are")},
-    {BROKER "directory /d/${YYYYMMDD}\n",
-     T "2: option 'directory'" PENDING("does not replace variables for each file")},
-    {BROKER "directory /d/${1}\naccept a\ndirectory /d\n",
-     T "3: option 'directory'" PENDING("does not replace variables for each file")},
+    {BROKER "accept a DESTFM=x\n",
+     T "2: option 'accept': unknown filename keyword 'DESTFM=x'; there are None, WHATFN, HEADFN, "
+       "SENDER, NONE, NONESENDER, TIME, SATNET=x, DESTFN=name"},
     {BROKER "discard\n", T "2: option 'delete_destination'" PENDING("keeps files")},
     {BROKER "d on\n", T "2: option 'delete_destination'" PENDING("keeps files")},
     {BROKER "delete_destination on\n", T "2: option 'delete_destination'" PENDING("keeps files")},
