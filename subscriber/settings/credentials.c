@@ -141,13 +141,31 @@ static void check_mode(struct credentials *credentials)
              "close it with chmod 600");
 }
 
-struct credentials *credentials_load(const char *path, struct error *err)
+static struct credentials *credentials_new(const char *path)
 {
     struct credentials *credentials = memory_new(sizeof(*credentials));
+
+    credentials->path = memory_copy(path);
+    return credentials;
+}
+
+struct credentials *credentials_parse(const char *path, const char *text, size_t size)
+{
+    struct credentials *credentials = credentials_new(path);
+    char *copy = memory_copy_bytes(text, size);
+
+    parse(credentials, copy, size);
+    explicit_bzero(copy, size);
+    free(copy);
+    return credentials;
+}
+
+struct credentials *credentials_load(const char *path, struct error *err)
+{
+    struct credentials *credentials = credentials_new(path);
     char *text;
     size_t size;
 
-    credentials->path = memory_copy(path);
     if (conf_file_read(path, &text, &size, err)) {
         check_mode(credentials);
         parse(credentials, text, size);

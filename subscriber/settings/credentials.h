@@ -33,6 +33,9 @@ struct credential {
 
 /* A file that does not exist holds no credentials. NULL and `err` when it cannot be read. */
 struct credentials *credentials_load(const char *path, struct error *err) MUST_CHECK;
+
+/* The same of `size` bytes in memory, which are copied; `path` is for warnings. */
+struct credentials *credentials_parse(const char *path, const char *text, size_t size) MUST_CHECK;
 void credentials_free(struct credentials *credentials); /* NULL is fine */
 
 /*
