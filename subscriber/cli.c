@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "commands/commands.h"
 #include "settings/config.h"
+#include "settings/convert.h"
 #include "settings/manual.h"
 #include "subscriber.h"
 
@@ -45,6 +46,7 @@ static const char usage_text[] =
     "       sr3sub show subscribe/NAME [--json] [--defaults]\n"
     "       sr3sub check [subscribe/NAME ...]\n"
     "       sr3sub explain subscribe/NAME [--text] < announcements\n"
+    "       sr3sub convert subscribe/NAME > NAME.yaml\n"
     "       sr3sub options [--markdown | --bash]\n"
     "\n"
     "Subscribes to announcements of files and downloads them. The configuration is\n"
@@ -294,23 +296,32 @@ static bool run_foreground(const struct config *config, struct error *err)
     return ran;
 }
 
+/* What was asked for; false if it was not said which configuration. */
+static bool make_request(const struct command_line *line, struct config_request *request,
+                         struct error *err)
+{
+    *request = (struct config_request){.name = line->config ? line->config : line->names[0],
+                                       .from_config_option = line->config != NULL,
+                                       .instance = line->instance,
+                                       .arguments = line->arguments,
+                                       .argument_count = line->argument_count};
+    if (request->name && line->name_count <= 1)
+        return true;
+    return error_set(err, ERROR_OPERATOR, "%s %s one configuration; name it: 'subscribe/NAME'",
+                     line->action, strcmp(line->action, "foreground") ? "reads" : "runs");
+}
+
 /* NULL: it cannot be loaded, or (*status is CLI_USAGE then) it was not said which. */
 static struct config *load(const struct command_line *line, enum cli_status *status,
                            struct error *err)
 {
-    struct config_request request = {.name = line->config ? line->config : line->names[0],
-                                     .from_config_option = line->config != NULL,
-                                     .instance = line->instance,
-                                     .arguments = line->arguments,
-                                     .argument_count = line->argument_count};
+    struct config_request request;
 
-    *status = CLI_FAILED;
-    if (request.name && line->name_count <= 1)
-        return config_load(&request, err);
     *status = CLI_USAGE;
-    error_set(err, ERROR_OPERATOR, "%s %s one configuration; name it: 'subscribe/NAME'",
-              line->action, strcmp(line->action, "foreground") ? "reads" : "runs");
-    return NULL;
+    if (!make_request(line, &request, err))
+        return NULL;
+    *status = CLI_FAILED;
+    return config_load(&request, err);
 }
 
 static enum cli_status foreground(const struct command_line *line, struct error *err)
@@ -378,6 +389,17 @@ static enum cli_status print_options(const struct command_line *line, struct err
     return CLI_OK;
 }
 
+/* ---- convert ---- */
+
+static enum cli_status convert(const struct command_line *line, struct error *err)
+{
+    struct config_request request;
+
+    if (!make_request(line, &request, err))
+        return CLI_USAGE;
+    return convert_print(&request, stdout, stderr, err) ? CLI_OK : CLI_FAILED;
+}
+
 /* ---- the commands ---- */
 
 static const struct command {
@@ -389,6 +411,7 @@ static const struct command {
     {"show", show},
     {"check", check},
     {"explain", explain},
+    {"convert", convert},
 };
 
 static enum cli_status run_command(const struct command_line *line, struct error *err)

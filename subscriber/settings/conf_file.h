@@ -32,6 +32,11 @@ struct conf_setting {
     const char *written; /* the value before variables were replaced */
     const char *file;    /* where it stands ... */
     int line;            /* ... counted from 1 */
+
+    /* Of the YAML reader. */
+    int column;       /* of the value, counted from 1; 0: not known */
+    bool for_next;    /* counts for the next rule or binding only */
+    bool use_default; /* no value was given: back to the default */
 };
 
 /* What the reader asks of its user. */

@@ -23,8 +23,10 @@
 #include "settings/config_names.h"
 #include "settings/config_notes.h"
 #include "settings/config_resolve.h"
+#include "settings/config_scope.h"
 #include "settings/config_table.h"
 #include "settings/config_variables.h"
+#include "settings/yaml_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -159,8 +161,11 @@ static bool apply_option(struct config *config, const struct option *option,
         option->kind->whole_line ? strlen(setting->value) : strcspn(setting->value, " ");
     char *value = memory_copy_bytes(setting->value, length);
     const char *rest = setting->value + length;
-    bool done =
-        set_value(config, option, value, err) || error_wrap(err, "option '%s'", option->name);
+    bool done;
+
+    if (setting->for_next)
+        config_scope_enter(config, option);
+    done = set_value(config, option, value, err) || error_wrap(err, "option '%s'", option->name);
 
     if (done)
         warn_of_value(config, option, rest + strspn(rest, " "));
@@ -168,23 +173,38 @@ static bool apply_option(struct config *config, const struct option *option,
     return done;
 }
 
+static void observe(struct config *config, const struct conf_setting *written,
+                    const struct conf_setting *meant, const struct option *option)
+{
+    const struct config_observer *observer = config->loader->observer;
+
+    if (observer && config->loader->in_own_file)
+        observer->setting(observer->context, config, written, meant, option);
+}
+
 static bool apply(struct config *config, const struct conf_setting *written, struct error *err)
 {
     struct conf_setting setting = *written;
     const struct option *option;
-    bool done = true;
+    bool done = true, meant;
     char *text;
 
     config->loader->current = &setting;
-    if (config_legacy_translate(config, &setting, &text)) {
-        option = config_table_find(setting.name);
-        if (option)
+    meant = config_legacy_translate(config, &setting, &text);
+    option = meant ? config_table_find(setting.name) : NULL;
+    observe(config, written, meant ? &setting : NULL, option);
+    if (meant) {
+        if (option && setting.use_default)
+            config_scope_unset(config, option);
+        else if (option)
             done = apply_option(config, option, &setting, err);
         else if (!config_ignored_skip(config, &setting))
             done = config_table_refuse_name(setting.name, err);
     }
     if (!done)
         config_notes_wrap_here(config, err);
+    if (option && config_scope_ends(option))
+        config_scope_leave(config);
     config->loader->current = NULL;
     free(text);
     return done;
@@ -246,11 +266,23 @@ static bool host_include(void *context, const char *name, char **path, char **te
     return false;
 }
 
-static bool apply_file(struct config *config, const char *path, struct error *err)
+static bool apply_yaml(struct config *config, const char *path, const struct conf_host *host,
+                       struct error *err)
 {
-    const struct conf_host host = {
-        .context = config, .variable = host_variable, .include = host_include, .warn = host_warn};
-    struct conf_file *file = conf_file_open(path, &host, err);
+    struct yaml_file *file = yaml_file_open(path, host, err);
+    struct conf_setting setting;
+    bool done = file != NULL;
+
+    while (done && yaml_file_take(file, &setting, err))
+        done = apply(config, &setting, err) || config_notes_gather(config, err);
+    yaml_file_close(file);
+    return done && err->kind == ERROR_NONE;
+}
+
+static bool apply_conf(struct config *config, const char *path, const struct conf_host *host,
+                       struct error *err)
+{
+    struct conf_file *file = conf_file_open(path, host, err);
     struct conf_setting setting;
     bool done = file != NULL;
 
@@ -258,6 +290,15 @@ static bool apply_file(struct config *config, const char *path, struct error *er
         done = apply(config, &setting, err) || config_notes_gather(config, err);
     conf_file_close(file);
     return done && err->kind == ERROR_NONE;
+}
+
+static bool apply_file(struct config *config, const char *path, struct error *err)
+{
+    const struct conf_host host = {
+        .context = config, .variable = host_variable, .include = host_include, .warn = host_warn};
+
+    config->loader->in_own_file = path == config->path;
+    return (yaml_file_is_called(path) ? apply_yaml : apply_conf)(config, path, &host, err);
 }
 
 /* admin.conf or default.conf, which need not exist. */
@@ -325,9 +366,17 @@ static bool load(struct config *config, struct error *err)
 
 struct config *config_load(const struct config_request *request, struct error *err)
 {
+    return config_load_observed(request, NULL, err);
+}
+
+struct config *config_load_observed(const struct config_request *request,
+                                    const struct config_observer *observer, struct error *err)
+{
     struct config *config = memory_new(sizeof(*config));
-    struct config_loader loader = {
-        .request = request, .late = CONFIG_NOT_LATE, .process_id = (unsigned short)getpid()};
+    struct config_loader loader = {.request = request,
+                                   .observer = observer,
+                                   .late = CONFIG_NOT_LATE,
+                                   .process_id = (unsigned short)getpid()};
     bool loaded;
 
     config->loader = &loader;
@@ -336,6 +385,7 @@ struct config *config_load(const struct config_request *request, struct error *e
     for (int i = 0; i < CONFIG_OPTIONS; i++)
         config_table_set_fallback(config, config_option((enum config_option)i));
     loaded = load(config, err);
+    config_scope_leave(config);
     config->loader = NULL;
     free(loader.start_dir);
     free(loader.queue_written);

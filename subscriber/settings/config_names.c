@@ -35,19 +35,36 @@ static bool refuse_config_name(const char *typed, struct error *err)
     return false;
 }
 
+/* Those of configuration files, in the order in which they are looked for. */
+static const char *const suffixes[] = {".conf", ".yaml", ".yml"};
+
+/* How many letters of `name` are its suffix; 0: it has none. */
+static size_t suffix_length(const char *name)
+{
+    size_t length = strlen(name);
+
+    for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+        size_t suffix = strlen(suffixes[i]);
+
+        if (length > suffix && !strcmp(name + length - suffix, suffixes[i]))
+            return suffix;
+    }
+    return 0;
+}
+
 /* Takes the name as typed apart. */
 static bool name_config(struct config *config, const struct config_request *request,
                         struct error *err)
 {
     size_t length = strlen(request->name);
     const char *slash = strchr(request->name, '/'), *name = slash ? slash + 1 : request->name;
-    bool suffixed = length > 5 && !strcmp(request->name + length - 5, ".conf");
+    size_t suffix = suffix_length(request->name);
 
     if (slash && ((size_t)(slash - request->name) != strlen(CONFIG_COMPONENT) ||
                   strncmp(request->name, CONFIG_COMPONENT, strlen(CONFIG_COMPONENT)) != 0))
         return refuse_config_name(request->name, err);
     memory_replace(&config->process_name,
-                   memory_copy_bytes(request->name, length - (suffixed ? 5 : 0)));
+                   memory_copy_bytes(request->name, length - suffix));
     memory_replace(&config->name, memory_copy(config->process_name + (name - request->name)));
     for (const char *c = config->name; *c; c++)
         if (*c == '/' || iscntrl((unsigned char)*c))
@@ -67,12 +84,12 @@ static char *nearest_config(const char *directory, const char *wanted)
     char *nearest = NULL;
 
     for (struct dirent *entry; list && (entry = readdir(list));) {
-        size_t length = strlen(entry->d_name), distance;
+        size_t suffix = suffix_length(entry->d_name), distance;
         char *name;
 
-        if (*entry->d_name == '.' || length <= 5 || strcmp(entry->d_name + length - 5, ".conf"))
+        if (*entry->d_name == '.' || !suffix)
             continue;
-        name = memory_copy_bytes(entry->d_name, length - 5);
+        name = memory_copy_bytes(entry->d_name, strlen(entry->d_name) - suffix);
         distance = option_distance(wanted, name);
         if (distance < least && option_is_near(wanted, distance)) {
             least = distance;
@@ -109,14 +126,36 @@ char *config_directory(void)
     return user_directory("XDG_CONFIG_HOME", ".config");
 }
 
+/* NAME.conf unless there is another; two files of one name are a question only a person answers. */
+static bool choose_file(struct config *config, struct error *err)
+{
+    for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
+        char *path = memory_format("%s/" CONFIG_COMPONENT "/%s%s", config->config_dir,
+                                   config->name, suffixes[i]);
+
+        if (!config->path)
+            config->path = path;
+        else if (access(path, F_OK))
+            free(path);
+        else if (access(config->path, F_OK))
+            memory_replace(&config->path, path);
+        else {
+            error_set(err, ERROR_OPERATOR,
+                      "there are both '%s' and '%s'; give one of them another name", config->path,
+                      path);
+            free(path);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool config_names_find(struct config *config, struct error *err)
 {
     config->config_dir = config_directory();
     if (!name_config(config, config->loader->request, err))
         return false;
-    config->path =
-        memory_format("%s/" CONFIG_COMPONENT "/%s.conf", config->config_dir, config->name);
-    return check_exists(config, err);
+    return choose_file(config, err) && check_exists(config, err);
 }
 
 void config_names_set_state(struct config *config)

@@ -26,16 +26,18 @@ bool config_notes_gather(struct config *config, struct error *err)
     return true;
 }
 
-static char *place_print(const char *file, int line)
+static char *place_print(const char *file, int line, int column)
 {
+    if (column)
+        return memory_format("%s:%d:%d", file, line, column);
     return line ? memory_format("%s:%d", file, line) : memory_copy(file);
 }
 
 /* A warning about an option that was set at `file`, `line`. */
-static void warn_at(struct config *config, const char *file, int line, const char *name,
-                    const char *what)
+static void warn_at(struct config *config, const char *file, int line, int column,
+                    const char *name, const char *what)
 {
-    char *place = place_print(file, line);
+    char *place = place_print(file, line, column);
     char *text = memory_format("%s: option '%s': %s", place, name, what);
 
     config_notes_warn(config, text);
@@ -52,7 +54,7 @@ void config_notes_warn_name_here(struct config *config, const char *name, const 
 {
     const struct conf_setting *current = config->loader->current;
 
-    warn_at(config, current->file, current->line, name, what);
+    warn_at(config, current->file, current->line, current->column, name, what);
 }
 
 void config_notes_warn_origin(struct config *config, enum config_option index, const char *what)
@@ -60,13 +62,13 @@ void config_notes_warn_origin(struct config *config, enum config_option index, c
     const struct config_origin *origin = &config->origins[index];
 
     if (origin->file)
-        warn_at(config, origin->file, origin->line, config_option(index)->name, what);
+        warn_at(config, origin->file, origin->line, 0, config_option(index)->name, what);
 }
 
 bool config_notes_wrap_here(const struct config *config, struct error *err)
 {
     const struct conf_setting *current = config->loader->current;
-    char *place = place_print(current->file, current->line);
+    char *place = place_print(current->file, current->line, current->column);
 
     error_wrap(err, "%s", place);
     free(place);
@@ -77,7 +79,7 @@ bool config_notes_wrap_origin(const struct config *config, enum config_option in
                               struct error *err)
 {
     const struct config_origin *origin = &config->origins[index];
-    char *place = place_print(origin->file ? origin->file : config->path, origin->line);
+    char *place = place_print(origin->file ? origin->file : config->path, origin->line, 0);
 
     error_wrap(err, "%s: option '%s'", place, config_option(index)->name);
     free(place);

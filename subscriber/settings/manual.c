@@ -164,8 +164,10 @@ static const char bash_start[] =
 static const char bash_end[] =
     "    *)\n"
     "        if [ \"${word#-}\" = \"$word\" ]; then\n"
-    "            words=$(cd \"$configs\" 2>/dev/null && printf '%s ' subscribe/*.conf)\n"
-    "            words=\"foreground show check explain options ${words//.conf/}\"\n"
+    "            words=$(cd \"$configs\" 2>/dev/null && shopt -s nullglob &&\n"
+    "                    printf '%s ' subscribe/*.conf subscribe/*.y*ml)\n"
+    "            words=\"foreground show check explain convert options $words\"\n"
+    "            words=${words//.conf/} words=${words//.yaml/} words=${words//.yml/}\n"
     "        fi\n"
     "        ;;\n"
     "    esac\n"
