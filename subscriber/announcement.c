@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define BODY_SIZE_MAX (1 << 20)
+#define BODY_SIZE_MAX  (1 << 20)
 #define SIZE_MAX_EXACT (1LL << 53) /* beyond it JSON readers disagree about integers */
 
 enum wire_format { WIRE_V02, WIRE_V03, WIRE_WIS, WIRE_UNKNOWN };
@@ -262,8 +262,7 @@ static bool fill_envelope(const struct envelope *envelope, struct announcement *
     if (!announcement_text_is_valid(envelope->exchange)
         || !announcement_text_is_valid(envelope->routing_key))
         return malformed(err, "exchange or routing key is not UTF-8");
-    announcement->exchange =
-        arena_copy(arena, envelope->exchange.bytes, envelope->exchange.length);
+    announcement->exchange = arena_copy(arena, envelope->exchange.bytes, envelope->exchange.length);
     announcement->routing_key = announcement_decode(arena, envelope->routing_key, "3#2*");
     return true;
 }

@@ -31,10 +31,7 @@ struct envelope {
     struct slice body;
 };
 
-enum announcement_format {
-    ANNOUNCEMENT_V02,
-    ANNOUNCEMENT_V03
-};
+enum announcement_format { ANNOUNCEMENT_V02, ANNOUNCEMENT_V03 };
 
 /* What happens to the file apart from new content. Texts are NULL when the key is absent. */
 struct file_op {

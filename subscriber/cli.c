@@ -31,9 +31,9 @@ struct command_line {
     const char *config; /* of --config */
     int instance;
     bool help, version;
-    bool bash;           /* of the command `options` */
-    bool json, defaults; /* of `show` */
-    bool text;           /* of `explain` */
+    bool bash;                         /* of the command `options` */
+    bool json, defaults;               /* of `show` */
+    bool text;                         /* of `explain` */
     struct config_argument *arguments; /* options of the configuration */
     size_t argument_count;
     char **words; /* copies of the parts of --name=value */
@@ -112,7 +112,7 @@ static void add_argument(struct command_line *line, const char *name, const char
 static const char *own_word(const char *name, bool whole)
 {
     static const char *const words[] = {"help", "version",  "config", "no",  "markdown",
-                                         "bash", "defaults", "json",   "text"};
+                                        "bash", "defaults", "json",   "text"};
 
     for (size_t i = 0; *name && i < COUNT_OF(words); i++)
         if (whole ? strcmp(words[i], name) == 0 : strncmp(words[i], name, strlen(name)) == 0)
@@ -147,8 +147,8 @@ static bool take_value(char **argv, int *at, const char *name, const char *inner
                        const char **value, struct error *err)
 {
     bool known = true;
-    bool wanted = strcmp(name, "config") == 0 || strcmp(name, "no") == 0 ||
-                  config_option_takes_value(name, &known);
+    bool wanted = strcmp(name, "config") == 0 || strcmp(name, "no") == 0
+                  || config_option_takes_value(name, &known);
     const char *next = argv[*at + 1];
 
     *value = inner;
@@ -288,8 +288,8 @@ static bool run_foreground(const struct config *config, struct error *err)
 
     for (size_t i = 0; i < config->warning_count; i++)
         log_warning("sarracenia.config parse", "%s", config->warnings[i]);
-    ran = path_make_directory(config->subscription_dir, 0775, err) && write_pid(pid, err) &&
-          subscriber_run(config, err);
+    ran = path_make_directory(config->subscription_dir, 0775, err) && write_pid(pid, err)
+          && subscriber_run(config, err);
     if (ran)
         unlink(pid);
     free(pid);
@@ -333,7 +333,8 @@ static enum cli_status foreground(const struct command_line *line, struct error 
     if (!config)
         return status;
     prepare_process(config);
-    ran = config_check_supported(config, err) && open_log(config, err) && run_foreground(config, err);
+    ran =
+        config_check_supported(config, err) && open_log(config, err) && run_foreground(config, err);
     log_close();
     config_free(config);
     return ran ? CLI_OK : CLI_FAILED;
@@ -406,12 +407,8 @@ static const struct command {
     const char *name;
     enum cli_status (*run)(const struct command_line *line, struct error *err);
 } commands[] = {
-    {"foreground", foreground},
-    {"options", print_options},
-    {"show", show},
-    {"check", check},
-    {"explain", explain},
-    {"convert", convert},
+    {"foreground", foreground}, {"options", print_options}, {"show", show},
+    {"check", check},           {"explain", explain},       {"convert", convert},
 };
 
 static enum cli_status run_command(const struct command_line *line, struct error *err)

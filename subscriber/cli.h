@@ -14,11 +14,7 @@
  */
 #pragma once
 
-enum cli_status {
-    CLI_OK = 0,
-    CLI_FAILED = 1,
-    CLI_USAGE = 2
-};
+enum cli_status { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 /* Runs the command in `argv`. */
 enum cli_status cli_run(int argc, char **argv);

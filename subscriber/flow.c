@@ -21,7 +21,7 @@
 #define RETRY_MOST_MS     60000
 #define OPERATOR_FIRST_MS 30000 /* after one that someone has to mend */
 #define OPERATOR_MOST_MS  300000
-#define GONE_TRIES        6  /* a file may be announced before it can be had: 404 gets half a minute */
+#define GONE_TRIES        6 /* a file may be announced before it can be had: 404 gets half a minute */
 #define BUSY_FIRST_MS     20 /* another instance has it: asked again soon, then less often */
 #define BUSY_MOST_MS      1000
 #define STORE_AGAIN_MS    1000
@@ -63,8 +63,7 @@ static void ask_release(struct flow *flow, struct job *job)
 /* The broker has taken it back already, or is about to get it back. */
 static bool is_unwanted(const struct flow *flow, const struct job *job)
 {
-    return job->abandoned || job->ticket.connection != flow->connection
-        || flow->stopping;
+    return job->abandoned || job->ticket.connection != flow->connection || flow->stopping;
 }
 
 static void reject(struct flow *flow, struct job *job, int code, const char *reason)
@@ -94,8 +93,8 @@ static bool is_past_patience(const struct flow *flow, const struct job *job,
 }
 
 /* The one place that decides what a failed try means. `gone`: HTTP 404 and 410, which pass. */
-static void settle_failure(struct flow *flow, struct job *job, const struct error *err,
-                           bool gone, int64_t least_delay_ms)
+static void settle_failure(struct flow *flow, struct job *job, const struct error *err, bool gone,
+                           int64_t least_delay_ms)
 {
     bool slow = err->kind == ERROR_OPERATOR;
     int64_t delay_ms;
@@ -447,11 +446,9 @@ void flow_fetch(struct flow *flow)
 
 /* ---- place ---- */
 
-static void take_placed(struct flow *flow, struct job *job,
-                        const struct writer_result *result)
+static void take_placed(struct flow *flow, struct job *job, const struct writer_result *result)
 {
-    job->mismatch_accepted =
-        job->fingerprint && strcmp(job->fingerprint, result->fingerprint) == 0;
+    job->mismatch_accepted = job->fingerprint && strcmp(job->fingerprint, result->fingerprint) == 0;
     job_advance(job, JOB_PLACED);
     report_placed(flow->report, job, result);
     ask_confirm(flow, job);

@@ -23,30 +23,32 @@ static bool open_broker(struct flow *flow, struct error *err)
     for (size_t i = 0; i < config->binding_count; i++)
         bindings[i] = (struct broker_binding){.exchange = config->bindings[i].exchange,
                                               .topic = config->bindings[i].topic};
-    flow->broker = broker_open(
-        flow->loop,
-        &(struct broker_settings){
-            .host = url->host,
-            .port = url->port ? url->port : tls ? 5671 : 5672,
-            .tls = tls ? verify : BROKER_TLS_OFF,
-            .vhost = config->broker_vhost,
-            .user = url->user,
-            .password = url->password,
-            .url = config->broker_url,
-            .queue = config->queue,
-            .declare = config->queue_declare,
-            .bind = config->queue_bind,
-            .durable = config->durable,
-            .auto_delete = config->auto_delete,
-            .expire_ms = config->expire_ms,
-            .message_ttl_ms = config->message_age_max_ms,
-            .bindings = bindings,
-            .binding_count = config->binding_count,
-            .prefetch = config->prefetch > 0 ? config->prefetch : PREFETCH_DEFAULT,
-            .heartbeat_s = (int)(config->amqp_heartbeat_ms / 1000),
-            .connect_timeout_ms = config->connect_timeout_ms,
-        },
-        err);
+    flow->broker =
+        broker_open(flow->loop,
+                    &(struct broker_settings){
+                        .host = url->host,
+                        .port = url->port ? url->port
+                                : tls     ? 5671
+                                          : 5672,
+                        .tls = tls ? verify : BROKER_TLS_OFF,
+                        .vhost = config->broker_vhost,
+                        .user = url->user,
+                        .password = url->password,
+                        .url = config->broker_url,
+                        .queue = config->queue,
+                        .declare = config->queue_declare,
+                        .bind = config->queue_bind,
+                        .durable = config->durable,
+                        .auto_delete = config->auto_delete,
+                        .expire_ms = config->expire_ms,
+                        .message_ttl_ms = config->message_age_max_ms,
+                        .bindings = bindings,
+                        .binding_count = config->binding_count,
+                        .prefetch = config->prefetch > 0 ? config->prefetch : PREFETCH_DEFAULT,
+                        .heartbeat_s = (int)(config->amqp_heartbeat_ms / 1000),
+                        .connect_timeout_ms = config->connect_timeout_ms,
+                    },
+                    err);
     free(bindings);
     return flow->broker != NULL;
 }
@@ -66,9 +68,8 @@ static bool open_store(struct flow *flow, struct error *err)
     free(path);
     if (!flow->store)
         return false;
-    flow->dedupe =
-        dedupe_open(flow->store,
-                    &(struct dedupe_settings){.key_base = "sr3sub", .lease_ms = LEASE_MS}, err);
+    flow->dedupe = dedupe_open(
+        flow->store, &(struct dedupe_settings){.key_base = "sr3sub", .lease_ms = LEASE_MS}, err);
     return flow->dedupe != NULL;
 }
 
@@ -76,18 +77,17 @@ static bool open_transfers(struct flow *flow, struct error *err)
 {
     const struct config *config = flow->config;
 
-    flow->download = download_open(
-        flow->loop,
-        &(struct download_settings){
-            .transfers_max = config->transfers_max,
-            .transfers_max_per_host = config->transfers_max_per_host,
-            .connect_timeout_ms = config->connect_timeout_ms,
-            .stall_timeout_ms = config->timeout_ms,
-            .total_timeout_ms = config->transfer_time_max_ms,
-            .tls = (enum download_tls)config->tls_rigour,
-            .receive = flow_receive_bytes,
-        },
-        err);
+    flow->download = download_open(flow->loop,
+                                   &(struct download_settings){
+                                       .transfers_max = config->transfers_max,
+                                       .transfers_max_per_host = config->transfers_max_per_host,
+                                       .connect_timeout_ms = config->connect_timeout_ms,
+                                       .stall_timeout_ms = config->timeout_ms,
+                                       .total_timeout_ms = config->transfer_time_max_ms,
+                                       .tls = (enum download_tls)config->tls_rigour,
+                                       .receive = flow_receive_bytes,
+                                   },
+                                   err);
     if (!flow->download)
         return false;
     flow->writer = writer_open(
@@ -104,7 +104,7 @@ bool flow_open(struct flow *flow, struct error *err)
     flow->retry = retry_open();
     flow->judge = judge_open(flow->config, err);
     return flow->judge && open_store(flow, err) && open_transfers(flow, err)
-        && open_broker(flow, err);
+           && open_broker(flow, err);
 }
 
 static void free_jobs(struct flow *flow)

@@ -13,7 +13,7 @@
 static const unsigned may_become[JOB_STATES] = {
     [JOB_RECEIVED] = TO(JOB_ACCEPTED) | TO(JOB_REJECTED) | TO(JOB_FAILED),
     [JOB_ACCEPTED] = TO(JOB_CLAIMED) | TO(JOB_DUPLICATE) | TO(JOB_REJECTED) | TO(JOB_WAITING)
-                   | TO(JOB_HANDED_BACK),
+                     | TO(JOB_HANDED_BACK),
     [JOB_CLAIMED] = TO(JOB_FETCHED) | TO(JOB_WAITING) | TO(JOB_FAILED) | TO(JOB_HANDED_BACK),
     [JOB_FETCHED] = TO(JOB_PLACED) | TO(JOB_WAITING) | TO(JOB_FAILED) | TO(JOB_HANDED_BACK),
     [JOB_PLACED] = TO(JOB_CONFIRMED) | TO(JOB_HANDED_BACK),
@@ -27,12 +27,10 @@ static const unsigned may_become[JOB_STATES] = {
 const char *job_state_name(enum job_state state)
 {
     static const char *const names[JOB_STATES] = {
-        [JOB_RECEIVED] = "received",   [JOB_ACCEPTED] = "accepted",
-        [JOB_CLAIMED] = "claimed",     [JOB_FETCHED] = "fetched",
-        [JOB_PLACED] = "placed",       [JOB_CONFIRMED] = "confirmed",
-        [JOB_WAITING] = "waiting",     [JOB_REJECTED] = "rejected",
-        [JOB_DUPLICATE] = "duplicate", [JOB_FAILED] = "failed",
-        [JOB_ACKED] = "acked",         [JOB_HANDED_BACK] = "handed back",
+        [JOB_RECEIVED] = "received", [JOB_ACCEPTED] = "accepted", [JOB_CLAIMED] = "claimed",
+        [JOB_FETCHED] = "fetched",   [JOB_PLACED] = "placed",     [JOB_CONFIRMED] = "confirmed",
+        [JOB_WAITING] = "waiting",   [JOB_REJECTED] = "rejected", [JOB_DUPLICATE] = "duplicate",
+        [JOB_FAILED] = "failed",     [JOB_ACKED] = "acked",       [JOB_HANDED_BACK] = "handed back",
     };
     return names[state];
 }

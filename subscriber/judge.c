@@ -117,8 +117,8 @@ static bool reject_error(struct hearing *at, int code, const struct error *err)
 {
     const char *text = err->text;
 
-    if (isdigit((unsigned char)text[0]) && isdigit((unsigned char)text[1]) &&
-        isdigit((unsigned char)text[2]) && text[3] == ' ') {
+    if (isdigit((unsigned char)text[0]) && isdigit((unsigned char)text[1])
+        && isdigit((unsigned char)text[2]) && text[3] == ' ') {
         code = atoi(text);
         text += 4;
     }
@@ -189,8 +189,8 @@ static bool is_small_enough(struct hearing *at)
 {
     int64_t most_bytes = at->judge->config->file_size_max_bytes;
 
-    if (at->judgement->op == JUDGE_DOWNLOAD && most_bytes > 0 &&
-        at->announcement->size_bytes > most_bytes)
+    if (at->judgement->op == JUDGE_DOWNLOAD && most_bytes > 0
+        && at->announcement->size_bytes > most_bytes)
         return reject(at, 413, "file too large: fileSizeMax");
     return true;
 }
@@ -223,7 +223,7 @@ static enum judge_op op_of(const struct announcement *announcement)
 void judge_decide(struct judge *judge, struct announcement *announcement,
                   struct judgement *judgement)
 {
-    static bool (*const questions[])(struct hearing *at) = {
+    static bool (*const questions[])(struct hearing * at) = {
         is_recent, is_wanted_by_rules, has_url, is_supported, is_wanted_event, is_small_enough};
     struct hearing at = {judge, announcement, judgement};
 

@@ -139,8 +139,7 @@ void report_accepted(struct report *report, const struct job *job)
              announcement->retrieve_path ? announcement->retrieve_path : "", identity);
 }
 
-void report_placed(struct report *report, const struct job *job,
-                   const struct writer_result *result)
+void report_placed(struct report *report, const struct job *job, const struct writer_result *result)
 {
     report->metrics.transfer_rx_files++;
     report->metrics.transfer_rx_bytes += result->size_bytes;

@@ -80,7 +80,7 @@ static bool is_finished(const struct subscriber *subscriber)
     if (!flow->stopping)
         return false;
     return clock_now_ms() >= subscriber->grace_ends_ms + STOP_LAST_MS
-        || (list_is_empty(&flow->jobs) && broker_is_flushed(flow->broker));
+           || (list_is_empty(&flow->jobs) && broker_is_flushed(flow->broker));
 }
 
 /* ---- tidy ---- */
@@ -102,9 +102,9 @@ static char *print_bindings(const struct config *config)
     char *text = NULL;
 
     for (size_t i = 0; i < config->binding_count; i++)
-        memory_replace(&text, memory_format("%s%s%s %s", text ? text : "", text ? ", " : "",
-                                            config->bindings[i].exchange,
-                                            config->bindings[i].topic));
+        memory_replace(&text,
+                       memory_format("%s%s%s %s", text ? text : "", text ? ", " : "",
+                                     config->bindings[i].exchange, config->bindings[i].topic));
     return text ? text : memory_copy("no bindings of its own");
 }
 
@@ -150,18 +150,18 @@ static void open_report(struct subscriber *subscriber)
 
     subscriber->title = memory_format("%s/%s", config->component, config->process_name);
     subscriber->bindings = print_bindings(config);
-    report_init(&subscriber->report,
-                &(struct report_settings){
-                    .title = subscriber->title,
-                    .topic_prefix = config->topic_prefix ? config->topic_prefix : "",
-                    .instance = config->instance,
-                    .accepted = events & CONFIG_LOG_AFTER_ACCEPT,
-                    .placed = events & CONFIG_LOG_AFTER_WORK,
-                    .rejected = config->log_reject || (events & CONFIG_LOG_REJECT),
-                    .duplicates = config->log_reject
-                               || (events & (CONFIG_LOG_REJECT | CONFIG_LOG_NODUPE)),
-                    .housekeeping = events & CONFIG_LOG_ON_HOUSEKEEPING,
-                });
+    report_init(
+        &subscriber->report,
+        &(struct report_settings){
+            .title = subscriber->title,
+            .topic_prefix = config->topic_prefix ? config->topic_prefix : "",
+            .instance = config->instance,
+            .accepted = events & CONFIG_LOG_AFTER_ACCEPT,
+            .placed = events & CONFIG_LOG_AFTER_WORK,
+            .rejected = config->log_reject || (events & CONFIG_LOG_REJECT),
+            .duplicates = config->log_reject || (events & (CONFIG_LOG_REJECT | CONFIG_LOG_NODUPE)),
+            .housekeeping = events & CONFIG_LOG_ON_HOUSEKEEPING,
+        });
     report_started(&subscriber->report);
 }
 

@@ -26,15 +26,24 @@ enum field {
     FIELDS
 };
 
-#define NAME(text) {text, sizeof(text) - 1}
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
 
 static const struct slice names[FIELDS] = {
-    [SUM] = NAME("sum"),         [PARTS] = NAME("parts"),
-    [MTIME] = NAME("mtime"),     [ATIME] = NAME("atime"),
-    [MODE] = NAME("mode"),       [LINK] = NAME("link"),
-    [OLDNAME] = NAME("oldname"), [NEWNAME] = NAME("newname"),
-    [RENAME] = NAME("rename"),   [SOURCE] = NAME("source"),
-    [SIZE] = NAME("size"),       [RETRIEVE_PATH] = NAME("retrievePath"),
+    [SUM] = NAME("sum"),
+    [PARTS] = NAME("parts"),
+    [MTIME] = NAME("mtime"),
+    [ATIME] = NAME("atime"),
+    [MODE] = NAME("mode"),
+    [LINK] = NAME("link"),
+    [OLDNAME] = NAME("oldname"),
+    [NEWNAME] = NAME("newname"),
+    [RENAME] = NAME("rename"),
+    [SOURCE] = NAME("source"),
+    [SIZE] = NAME("size"),
+    [RETRIEVE_PATH] = NAME("retrievePath"),
     [SUNDEW_EXTENSION] = NAME("sundew_extension"),
 };
 
@@ -66,8 +75,7 @@ static bool collect_headers(const struct envelope *envelope, struct slice values
             continue;
         if (!announcement_text_is_valid(header->value))
             return error_set(err, ERROR_PERMANENT,
-                             "read v02 announcement: header '%s' is not UTF-8",
-                             names[field].bytes);
+                             "read v02 announcement: header '%s' is not UTF-8", names[field].bytes);
         values[field] = header->value;
         if (!values[field].bytes)
             values[field].bytes = "";
@@ -291,8 +299,8 @@ bool v02_parse(const struct envelope *envelope, struct announcement *announcemen
 {
     struct slice values[FIELDS] = {{NULL, 0}};
 
-    if (!read_body(envelope->body, announcement, err)
-        || !collect_headers(envelope, values, err) || !apply_size(values, announcement, err))
+    if (!read_body(envelope->body, announcement, err) || !collect_headers(envelope, values, err)
+        || !apply_size(values, announcement, err))
         return false;
     apply_times(values, announcement);
     apply_sum(values, announcement);

@@ -53,8 +53,8 @@ static bool read_size(const json_t *value, struct announcement *announcement, st
     struct slice text = slice_of(value);
 
     if (json_is_integer(value)) {
-        int length = snprintf(digits, sizeof(digits), "%" JSON_INTEGER_FORMAT,
-                              json_integer_value(value));
+        int length =
+            snprintf(digits, sizeof(digits), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
 
         text = (struct slice){digits, (size_t)length};
     }
@@ -129,11 +129,11 @@ static bool read_texts(const json_t *root, struct announcement *announcement, st
     const char *retrieve = has_key(root, "retPath") ? "retPath" : "retrievePath";
 
     return read_text(root, "pubTime", announcement, &announcement->pub_time, err)
-        && read_text(root, "baseUrl", announcement, &announcement->base_url, err)
-        && read_text(root, "relPath", announcement, &announcement->rel_path, err)
-        && read_text(root, retrieve, announcement, &announcement->retrieve_path, err)
-        && read_text(root, "rename", announcement, &announcement->rename, err)
-        && read_text(root, "newname", announcement, &announcement->new_name, err);
+           && read_text(root, "baseUrl", announcement, &announcement->base_url, err)
+           && read_text(root, "relPath", announcement, &announcement->rel_path, err)
+           && read_text(root, retrieve, announcement, &announcement->retrieve_path, err)
+           && read_text(root, "rename", announcement, &announcement->rename, err)
+           && read_text(root, "newname", announcement, &announcement->new_name, err);
 }
 
 static void read_descriptions(const json_t *root, struct announcement *announcement)
@@ -155,7 +155,7 @@ static bool is_wis(const json_t *root)
     const char *type = json_string_value(member(root, "type"));
 
     return type && strcmp(type, "Feature") == 0 && member(root, "links")
-        && !member(root, "pubTime");
+           && !member(root, "pubTime");
 }
 
 static bool read_root(const json_t *root, struct announcement *announcement, struct error *err)

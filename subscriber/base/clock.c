@@ -111,7 +111,7 @@ bool clock_parse(const char *text, int64_t *wall_ns)
     if (year > 2261) /* the last whole year that fits into 64 bits of nanoseconds */
         return false;
     *wall_ns = ((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 * NS_PER_S
-             + second * NS_PER_S + fraction;
+               + second * NS_PER_S + fraction;
     return true;
 }
 

@@ -132,9 +132,9 @@ static const struct spec {
     const char *name; /* one that ends in '=' has a value */
     apply_fn *apply;
 } specs[] = {
-    {"None", apply_nothing},   {"WHATFN", apply_whatfn},         {"HEADFN", apply_headfn},
-    {"SENDER", apply_sender},  {"NONE", apply_none},             {"NONESENDER", apply_nonesender},
-    {"TIME", apply_time},      {"SATNET=", apply_satnet},        {"DESTFN=", apply_destfn},
+    {"None", apply_nothing},  {"WHATFN", apply_whatfn},  {"HEADFN", apply_headfn},
+    {"SENDER", apply_sender}, {"NONE", apply_none},      {"NONESENDER", apply_nonesender},
+    {"TIME", apply_time},     {"SATNET=", apply_satnet}, {"DESTFN=", apply_destfn},
 };
 
 static const struct spec *find_spec(const char *text, size_t length)
@@ -158,7 +158,7 @@ static bool value_is_usable(const char *text, size_t length)
     if (!equals)
         return true;
     return left > 0 && !memchr(value, '/', left) && !(left == 1 && *value == '.')
-        && !(left == 2 && memcmp(value, "..", 2) == 0);
+           && !(left == 2 && memcmp(value, "..", 2) == 0);
 }
 
 static bool check_spec(const char *text, size_t length, struct error *err)

@@ -1,7 +1,8 @@
 /*
  * One line per event, in the layout that scripts around sr3 know:
  *
- *     2026-11-21 10:21:41,719 [INFO] 10 sarracenia.flowcb.log after_accept accepted: (lag: 0.42 ) ...
+ *     2026-11-21 10:21:41,719 [INFO] 10 sarracenia.flowcb.log after_accept accepted: (lag: 0.42 )
+ * ...
  *
  * `where` is "module function" as sr3 prints it (spec: its log lines are grepped by module name);
  * events that sr3 does not have say "sr3sub.module function". Lines are gathered and written by
@@ -13,13 +14,7 @@
 
 #include "base/error.h"
 
-enum log_level {
-    LOG_DEBUG,
-    LOG_INFO,
-    LOG_WARNING,
-    LOG_ERROR,
-    LOG_CRITICAL
-};
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR, LOG_CRITICAL };
 
 struct log_settings {
     enum log_level level; /* what is below is not written */

@@ -145,8 +145,8 @@ struct loop_watch *loop_watch_open(struct loop *loop, int fd, loop_watch_callbac
 
 void loop_watch_set(struct loop_watch *watch, int events)
 {
-    int uv_events = (events & LOOP_READABLE ? UV_READABLE : 0)
-                  | (events & LOOP_WRITABLE ? UV_WRITABLE : 0);
+    int uv_events =
+        (events & LOOP_READABLE ? UV_READABLE : 0) | (events & LOOP_WRITABLE ? UV_WRITABLE : 0);
 
     if (watch->events == events)
         return;

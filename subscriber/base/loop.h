@@ -3,7 +3,8 @@
  *
  * One thread owns everything. Callbacks run inside loop_wait() and only note what became ready; the
  * work is done by the steps that follow in the caller's loop. Handles belong to the module that
- * opened them; closing one is always safe, also from its own callback, and it is never called again.
+ * opened them; closing one is always safe, also from its own callback, and it is never called
+ * again.
  */
 #pragma once
 
@@ -31,10 +32,7 @@ void loop_wait(struct loop *loop);
 /* There is more to do at once: the next loop_wait() only looks, it does not wait. */
 void loop_again(struct loop *loop);
 
-enum loop_events {
-    LOOP_READABLE = 1,
-    LOOP_WRITABLE = 2
-};
+enum loop_events { LOOP_READABLE = 1, LOOP_WRITABLE = 2 };
 
 /* `events` has LOOP_READABLE and LOOP_WRITABLE or both; an error on `fd` reports both. */
 typedef void loop_watch_callback(void *context, int fd, int events);

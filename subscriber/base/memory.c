@@ -1,4 +1,5 @@
-/* Allocation that never returns NULL: the one place that decides what happens when memory is out. */
+/* Allocation that never returns NULL: the one place that decides what happens when memory is out.
+ */
 #include "base/memory.h"
 
 #include <stdint.h>

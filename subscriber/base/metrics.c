@@ -15,13 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum metric_kind {
-    METRIC_COUNTER,
-    METRIC_GAUGE,
-    METRIC_NUMBER,
-    METRIC_FLAG,
-    METRIC_TIME
-};
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_NUMBER, METRIC_FLAG, METRIC_TIME };
 
 static const struct metric {
     const char *member, *name;
@@ -104,7 +98,7 @@ double metrics_cpu_s(void)
 
     getrusage(RUSAGE_SELF, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
-         + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+           + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
 struct metrics_file *metrics_file_open(struct loop *loop, const char *path)
@@ -116,8 +110,8 @@ struct metrics_file *metrics_file_open(struct loop *loop, const char *path)
     file->loop = loop;
     file->path = memory_copy(path);
     /* instances of other hosts or containers may, for a moment, share the name: not this one */
-    file->temporary = memory_format("%.*s.%s.%d.tmp", directory, path, path + directory,
-                                    (int)getpid());
+    file->temporary =
+        memory_format("%.*s.%s.%d.tmp", directory, path, path + directory, (int)getpid());
     return file;
 }
 

@@ -10,11 +10,11 @@
 #include "base/loop.h"
 
 struct metrics {
-#define METRIC_TYPE_COUNTER int64_t
-#define METRIC_TYPE_GAUGE   int64_t
-#define METRIC_TYPE_NUMBER  double
-#define METRIC_TYPE_FLAG    bool
-#define METRIC_TYPE_TIME    int64_t
+#define METRIC_TYPE_COUNTER                            int64_t
+#define METRIC_TYPE_GAUGE                              int64_t
+#define METRIC_TYPE_NUMBER                             double
+#define METRIC_TYPE_FLAG                               bool
+#define METRIC_TYPE_TIME                               int64_t
 #define METRIC(member, kind, field, name, reset, help) METRIC_TYPE_##kind field;
 #include "base/metrics.def"
 };

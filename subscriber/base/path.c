@@ -63,8 +63,7 @@ char *path_clean(struct arena *arena, const char *path, struct error *err)
 
 static int kernel_open(int root, const char *path)
 {
-    struct open_how how = {.flags = OPEN_FLAGS,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {.flags = OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     long fd = -1;
 
     for (int i = 0; i < OPEN_TRIES; i++) {

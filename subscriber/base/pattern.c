@@ -197,8 +197,8 @@ static bool has_needles(const struct pattern *pattern, const char *text, size_t 
 static pcre2_code *compile(const char *text, uint32_t options, int *code, PCRE2_SIZE *offset)
 {
     char *translated = translate(text);
-    pcre2_code *compiled = pcre2_compile((PCRE2_SPTR)translated, PCRE2_ZERO_TERMINATED, options,
-                                         code, offset, NULL);
+    pcre2_code *compiled =
+        pcre2_compile((PCRE2_SPTR)translated, PCRE2_ZERO_TERMINATED, options, code, offset, NULL);
 
     free(translated);
     return compiled;
@@ -274,8 +274,7 @@ void pattern_matcher_free(struct pattern_matcher *matcher)
 }
 
 enum pattern_outcome pattern_match(struct pattern_matcher *matcher, struct pattern *pattern,
-                                   const char *text, size_t length, size_t start,
-                                   struct error *err)
+                                   const char *text, size_t length, size_t start, struct error *err)
 {
     PCRE2_UCHAR message[200];
     int code;

@@ -69,8 +69,9 @@ static bool is_host(const char *text, size_t length)
         if (c <= ' ' || c == 0x7f || strchr("/?#@\\\"<>", c) || (!bracketed && strchr("[]:", c)))
             return false;
     }
-    return host > 0 &&
-           (host == length || (text[host] == ':' && is_port(text + host + 1, length - host - 1)));
+    return host > 0
+           && (host == length
+               || (text[host] == ':' && is_port(text + host + 1, length - host - 1)));
 }
 
 static size_t authority_length(const char *text)

@@ -127,16 +127,16 @@ static bool same_text(const char *a, const char *b)
 
 static bool same_queue(const struct config *a, const struct config *b)
 {
-    return strcmp(a->queue, b->queue) == 0 && strcmp(a->broker_vhost, b->broker_vhost) == 0 &&
-           strcmp(a->broker.parts.host, b->broker.parts.host) == 0 &&
-           a->broker.parts.port == b->broker.parts.port;
+    return strcmp(a->queue, b->queue) == 0 && strcmp(a->broker_vhost, b->broker_vhost) == 0
+           && strcmp(a->broker.parts.host, b->broker.parts.host) == 0
+           && a->broker.parts.port == b->broker.parts.port;
 }
 
 static bool has_binding(const struct config *config, const struct config_binding *binding)
 {
     for (size_t i = 0; i < config->binding_count; i++)
-        if (strcmp(config->bindings[i].exchange, binding->exchange) == 0 &&
-            strcmp(config->bindings[i].topic, binding->topic) == 0)
+        if (strcmp(config->bindings[i].exchange, binding->exchange) == 0
+            && strcmp(config->bindings[i].topic, binding->topic) == 0)
             return true;
     return false;
 }
@@ -154,8 +154,8 @@ static bool same_rules(const struct config *a, const struct config *b)
     if (a->rule_count != b->rule_count || a->accept_unmatched != b->accept_unmatched)
         return false;
     for (size_t i = 0; i < a->rule_count; i++)
-        if (a->rules[i].accept != b->rules[i].accept ||
-            !same_text(a->rules[i].pattern, b->rules[i].pattern))
+        if (a->rules[i].accept != b->rules[i].accept
+            || !same_text(a->rules[i].pattern, b->rules[i].pattern))
             return false;
     return true;
 }
@@ -165,10 +165,10 @@ static bool same_places(const struct config *a, const struct config *b)
     if (!same_text(a->directory, b->directory) || a->mirror != b->mirror)
         return false;
     for (size_t i = 0; i < a->rule_count && i < b->rule_count; i++)
-        if (!same_text(a->rules[i].directory, b->rules[i].directory) ||
-            !same_text(a->rules[i].strip, b->rules[i].strip) ||
-            !same_text(a->rules[i].flatten, b->rules[i].flatten) ||
-            !same_text(a->rules[i].filename, b->rules[i].filename))
+        if (!same_text(a->rules[i].directory, b->rules[i].directory)
+            || !same_text(a->rules[i].strip, b->rules[i].strip)
+            || !same_text(a->rules[i].flatten, b->rules[i].flatten)
+            || !same_text(a->rules[i].filename, b->rules[i].filename))
             return false;
     return true;
 }

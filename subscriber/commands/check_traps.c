@@ -75,8 +75,9 @@ static const char *wrong_levels(const struct level *levels, size_t count)
         if (!levels[i].length)
             return "it has an empty level, which directories do not have; remove the '.' or '/' "
                    "that is too many";
-        if (!level_is_wild(levels[i]) && (memchr(levels[i].text, '*', levels[i].length) ||
-                                          memchr(levels[i].text, '#', levels[i].length)))
+        if (!level_is_wild(levels[i])
+            && (memchr(levels[i].text, '*', levels[i].length)
+                || memchr(levels[i].text, '#', levels[i].length)))
             return "'*' and '#' stand for whole levels only, within a word they match nothing; "
                    "bind to more and use accept to choose";
     }
@@ -144,8 +145,8 @@ static void check_subtopic(struct check *check, const struct config *config,
     if (!what && count > 1 && is_prefix_word(levels[0]))
         what = "the prefix is in it twice, or it does not fit topicPrefix: what the subtopic line "
                "says comes behind topicPrefix";
-    if (!what && config->broker.parts.host && has_dated_tree(config->broker.parts.host) &&
-        strcmp(binding->exchange, "xpublic") == 0)
+    if (!what && config->broker.parts.host && has_dated_tree(config->broker.parts.host)
+        && strcmp(binding->exchange, "xpublic") == 0)
         what = missing_levels(levels, count);
     if (what)
         say(check, config, binding, what);
@@ -181,8 +182,8 @@ static void cut_to_existing(char *path, struct stat *status)
 {
     char *slash;
 
-    while (stat(path, status) != 0 && (errno == ENOENT || errno == ENOTDIR) &&
-           (slash = strrchr(path, '/')) && path[1])
+    while (stat(path, status) != 0 && (errno == ENOENT || errno == ENOTDIR)
+           && (slash = strrchr(path, '/')) && path[1])
         slash[slash == path] = '\0';
 }
 
@@ -270,13 +271,13 @@ void check_mirror(struct check *check, const struct config *config)
 {
     const struct config_origin *origin = &config->origins[CONFIG_OPTION_mirror];
     char *place;
-    bool collides = takes_unmatched(config) &&
-                    !tells_apart(config->directory, config->flatten, config->filename);
+    bool collides = takes_unmatched(config)
+                    && !tells_apart(config->directory, config->flatten, config->filename);
 
     for (size_t i = 0; i < config->rule_count; i++)
-        if (config->rules[i].accept &&
-            !tells_apart(config->rules[i].directory, config->rules[i].flatten,
-                         config->rules[i].filename))
+        if (config->rules[i].accept
+            && !tells_apart(config->rules[i].directory, config->rules[i].flatten,
+                            config->rules[i].filename))
             collides = true;
     if (config->mirror || !collides || binds_one_directory(config) || !config->download)
         return;

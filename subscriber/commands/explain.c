@@ -319,8 +319,8 @@ static void explain_body(const struct explain *explain, struct slice body)
 /* A v03 body has no member of these names. */
 static bool is_message(const json_t *value)
 {
-    return json_object_get(value, "body") || json_object_get(value, "headers") ||
-           json_object_get(value, "routing_key");
+    return json_object_get(value, "body") || json_object_get(value, "headers")
+           || json_object_get(value, "routing_key");
 }
 
 static void explain_line(struct explain *explain, struct slice line)
@@ -369,6 +369,7 @@ bool explain_run(const struct config *config, bool as_text, FILE *in, FILE *out,
         return false;
     explain_lines(&explain, in);
     judge_close(explain.judge);
-    return !explain.bad_lines || error_set(err, ERROR_OPERATOR, "%zu of %zu lines are not JSON",
-                                           explain.bad_lines, explain.lines);
+    return !explain.bad_lines
+           || error_set(err, ERROR_OPERATOR, "%zu of %zu lines are not JSON", explain.bad_lines,
+                        explain.lines);
 }

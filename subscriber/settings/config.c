@@ -249,8 +249,8 @@ static bool host_include(void *context, const char *name, char **path, char **te
 
     *path = NULL;
     if (*name == '/' || *name == '~') {
-        if (option_PATH.parse(config_option(CONFIG_OPTION_includes), name, path, err) &&
-            conf_file_read(*path, text, size_bytes, err))
+        if (option_PATH.parse(config_option(CONFIG_OPTION_includes), name, path, err)
+            && conf_file_read(*path, text, size_bytes, err))
             return true;
         memory_replace(path, NULL);
         return false;
@@ -346,13 +346,13 @@ static bool load_credentials(struct config *config, struct error *err)
 
 static bool load_settings(struct config *config, struct error *err)
 {
-    if (!load_credentials(config, err) || !apply_arguments(config, true, err) ||
-        !apply_general_file(config, "admin.conf", err) ||
-        !apply_general_file(config, "default.conf", err))
+    if (!load_credentials(config, err) || !apply_arguments(config, true, err)
+        || !apply_general_file(config, "admin.conf", err)
+        || !apply_general_file(config, "default.conf", err))
         return false;
     reset_component_options(config);
-    return apply_file(config, config->path, err) && apply_arguments(config, false, err) &&
-           (config->error_count || config_resolve(config, err));
+    return apply_file(config, config->path, err) && apply_arguments(config, false, err)
+           && (config->error_count || config_resolve(config, err));
 }
 
 static bool load(struct config *config, struct error *err)
@@ -360,8 +360,8 @@ static bool load(struct config *config, struct error *err)
     config->loader->start_dir = getcwd(NULL, 0);
     if (!config->loader->start_dir)
         return error_set(err, ERROR_OPERATOR, "find the current directory: %s", strerror(errno));
-    return config_names_find(config, err) &&
-           (load_settings(config, err) || config_notes_gather(config, err));
+    return config_names_find(config, err)
+           && (load_settings(config, err) || config_notes_gather(config, err));
 }
 
 struct config *config_load(const struct config_request *request, struct error *err)

@@ -119,11 +119,11 @@ bool config_kinds_add_binding(struct config *config, const char *topic, struct e
     }
     config->bindings =
         memory_resize(config->bindings, config->binding_count + 1, sizeof(*config->bindings));
-    config->bindings[config->binding_count++] =
-        (struct config_binding){.exchange = memory_copy(config->exchange),
-                                .topic = whole,
-                                .file = current ? config_notes_keep_file(config, current->file) : NULL,
-                                .line = current ? current->line : 0};
+    config->bindings[config->binding_count++] = (struct config_binding){
+        .exchange = memory_copy(config->exchange),
+        .topic = whole,
+        .file = current ? config_notes_keep_file(config, current->file) : NULL,
+        .line = current ? current->line : 0};
     return true;
 }
 

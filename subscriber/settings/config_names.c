@@ -60,11 +60,11 @@ static bool name_config(struct config *config, const struct config_request *requ
     const char *slash = strchr(request->name, '/'), *name = slash ? slash + 1 : request->name;
     size_t suffix = suffix_length(request->name);
 
-    if (slash && ((size_t)(slash - request->name) != strlen(CONFIG_COMPONENT) ||
-                  strncmp(request->name, CONFIG_COMPONENT, strlen(CONFIG_COMPONENT)) != 0))
+    if (slash
+        && ((size_t)(slash - request->name) != strlen(CONFIG_COMPONENT)
+            || strncmp(request->name, CONFIG_COMPONENT, strlen(CONFIG_COMPONENT)) != 0))
         return refuse_config_name(request->name, err);
-    memory_replace(&config->process_name,
-                   memory_copy_bytes(request->name, length - suffix));
+    memory_replace(&config->process_name, memory_copy_bytes(request->name, length - suffix));
     memory_replace(&config->name, memory_copy(config->process_name + (name - request->name)));
     for (const char *c = config->name; *c; c++)
         if (*c == '/' || iscntrl((unsigned char)*c))
@@ -130,8 +130,8 @@ char *config_directory(void)
 static bool choose_file(struct config *config, struct error *err)
 {
     for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
-        char *path = memory_format("%s/" CONFIG_COMPONENT "/%s%s", config->config_dir,
-                                   config->name, suffixes[i]);
+        char *path = memory_format("%s/" CONFIG_COMPONENT "/%s%s", config->config_dir, config->name,
+                                   suffixes[i]);
 
         if (!config->path)
             config->path = path;

@@ -34,8 +34,8 @@ static char *place_print(const char *file, int line, int column)
 }
 
 /* A warning about an option that was set at `file`, `line`. */
-static void warn_at(struct config *config, const char *file, int line, int column,
-                    const char *name, const char *what)
+static void warn_at(struct config *config, const char *file, int line, int column, const char *name,
+                    const char *what)
 {
     char *place = place_print(file, line, column);
     char *text = memory_format("%s: option '%s': %s", place, name, what);

@@ -12,8 +12,8 @@
 void config_notes_warn(struct config *config, const char *text);
 
 /*
- * While a configuration is checked: adds `err`, which is clear afterwards, to its errors and returns
- * true. Otherwise, or if there are too many, returns false.
+ * While a configuration is checked: adds `err`, which is clear afterwards, to its errors and
+ * returns true. Otherwise, or if there are too many, returns false.
  */
 bool config_notes_gather(struct config *config, struct error *err);
 

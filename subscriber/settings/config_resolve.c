@@ -97,11 +97,12 @@ static void warn_of_queue(struct config *config)
         config_notes_warn_origin(config, option,
                                  "the queue gets another name at each start, so announcements "
                                  "between two starts are lost");
-    else if ((config->instance || checking) && mentions(written, by_instance, COUNT_OF(by_instance)))
+    else if ((config->instance || checking)
+             && mentions(written, by_instance, COUNT_OF(by_instance)))
         config_notes_warn_origin(config, option,
                                  "each instance gets a queue of its own and fetches every file");
-    else if ((config->instance > config->instances || checking) &&
-             mentions(written, by_host, COUNT_OF(by_host)))
+    else if ((config->instance > config->instances || checking)
+             && mentions(written, by_host, COUNT_OF(by_host)))
         config_notes_warn_origin(config, option,
                                  "each host or container gets a queue of its own and fetches "
                                  "every file");
@@ -156,15 +157,16 @@ static bool resolve_stores(struct config *config, struct error *err)
     if (!config->origins[CONFIG_OPTION_retry_ttl_ms].file)
         config->retry_ttl_ms = config->expire_ms;
     return check_redis(config, CONFIG_OPTION_nodupe_driver, config->nodupe_driver,
-                       config->nodupe_redis_serverurl.text, "nodupe_redis_serverurl", err) &&
-           check_redis(config, CONFIG_OPTION_retry_driver, config->retry_driver,
-                       config->redisqueue_serverurl.text, "redisqueue_serverurl", err);
+                       config->nodupe_redis_serverurl.text, "nodupe_redis_serverurl", err)
+           && check_redis(config, CONFIG_OPTION_retry_driver, config->retry_driver,
+                          config->redisqueue_serverurl.text, "redisqueue_serverurl", err);
 }
 
 /* Where none is set files go to post_baseDir, else to where the process was started. */
 static void resolve_directories(struct config *config)
 {
-    const char *fallback = config->post_base_dir ? config->post_base_dir : config->loader->start_dir;
+    const char *fallback =
+        config->post_base_dir ? config->post_base_dir : config->loader->start_dir;
 
     for (size_t i = 0; i < config->rule_count; i++)
         if (!config->rules[i].directory)
@@ -175,8 +177,8 @@ static void resolve_directories(struct config *config)
 
 bool config_resolve(struct config *config, struct error *err)
 {
-    if (!resolve_broker(config, err) || !resolve_bindings(config, err) ||
-        !resolve_queue(config, err) || !resolve_stores(config, err))
+    if (!resolve_broker(config, err) || !resolve_bindings(config, err)
+        || !resolve_queue(config, err) || !resolve_stores(config, err))
         return false;
     config_pending_warn(config);
     resolve_directories(config);

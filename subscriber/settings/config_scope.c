@@ -31,8 +31,8 @@ void config_scope_enter(struct config *config, const struct option *option)
 
 bool config_scope_ends(const struct option *option)
 {
-    return option->kind == &option_ACCEPT || option->kind == &option_REJECT ||
-           option->kind == &option_SUBTOPIC;
+    return option->kind == &option_ACCEPT || option->kind == &option_REJECT
+           || option->kind == &option_SUBTOPIC;
 }
 
 void config_scope_leave(struct config *config)

@@ -25,8 +25,8 @@ char *config_variables_host(bool full)
     char *copy;
 
     gethostname(name, sizeof(name) - 1);
-    if (full && !strchr(name, '.') && !getaddrinfo(name, NULL, &hints, &found) &&
-        found->ai_canonname && strchr(found->ai_canonname, '.'))
+    if (full && !strchr(name, '.') && !getaddrinfo(name, NULL, &hints, &found)
+        && found->ai_canonname && strchr(found->ai_canonname, '.'))
         copy = memory_copy(found->ai_canonname);
     else
         copy = memory_copy(name);
@@ -136,8 +136,8 @@ static bool is_in_capitals(const char *name, const char *option_name)
 {
     size_t at = 0;
 
-    while (option_name[at] && !isupper((unsigned char)option_name[at]) &&
-           name[at] == toupper((unsigned char)option_name[at]))
+    while (option_name[at] && !isupper((unsigned char)option_name[at])
+           && name[at] == toupper((unsigned char)option_name[at]))
         at++;
     return !name[at] && !option_name[at];
 }

@@ -298,8 +298,8 @@ static void empty_lists(struct converter *converter)
  */
 static void name_exchange(struct converter *converter)
 {
-    if (!converter->record.suffix_is_late || converter->record.last[CONFIG_OPTION_exchange] >= 0 ||
-        !converter->config->exchange)
+    if (!converter->record.suffix_is_late || converter->record.last[CONFIG_OPTION_exchange] >= 0
+        || !converter->config->exchange)
         return;
     fputs("exchange:", converter->out);
     write_value(converter, converter->config->exchange);

@@ -212,15 +212,15 @@ static bool same_place(const struct url *a, const struct url *b)
 
 static bool is_equal(const struct url *a, const struct url *b)
 {
-    return same_place(a, b) && same(a->user, b->user) && same(a->password, b->password) &&
-           same(a->path, b->path);
+    return same_place(a, b) && same(a->user, b->user) && same(a->password, b->password)
+           && same(a->path, b->path);
 }
 
 static bool fits(const struct url *entry, const struct url *wanted)
 {
-    return same_place(entry, wanted) && (!wanted->user || same(entry->user, wanted->user)) &&
-           (!wanted->password || same(entry->password, wanted->password)) &&
-           (strncmp(wanted->scheme, "amqp", 4) != 0 || same(vhost(entry), vhost(wanted)));
+    return same_place(entry, wanted) && (!wanted->user || same(entry->user, wanted->user))
+           && (!wanted->password || same(entry->password, wanted->password))
+           && (strncmp(wanted->scheme, "amqp", 4) != 0 || same(vhost(entry), vhost(wanted)));
 }
 
 const struct credential *credentials_find(const struct credentials *credentials,

@@ -121,8 +121,7 @@ bool option_is_called(const struct option *option, const char *name);
 const char *option_unknown_variable(const char *text, size_t *length);
 
 /* The next item of a comma list such as `synonyms`, not NUL-terminated; false at the end. */
-bool option_list_take(const char **list, const char *separators, const char **item,
-                      size_t *length);
+bool option_list_take(const char **list, const char *separators, const char **item, size_t *length);
 
 /*
  * `text` as a message may quote it, allocated: what stands between "://" and '@' is replaced, long

@@ -112,8 +112,8 @@ static bool seconds_read(const char *text, double *seconds)
     *seconds *= sign * (unit >= 0 ? time_units[unit].seconds : 1);
     if (!*text)
         return true;
-    if (unit < 1 || !integer || !number_take(&text, &more, &more_integer) ||
-        unit_take(&text) != unit - 1)
+    if (unit < 1 || !integer || !number_take(&text, &more, &more_integer)
+        || unit_take(&text) != unit - 1)
         return false;
     *seconds += sign * more * time_units[unit - 1].seconds;
     return !*text;

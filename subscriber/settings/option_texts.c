@@ -232,8 +232,8 @@ static bool is_known_later(const char *name, size_t length)
     for (size_t i = 0; i < COUNT_OF(whole); i++)
         if (strlen(whole[i]) == length && !strncmp(name, whole[i], length))
             return true;
-    return strspn(name, "0123456789") == length ||
-           begins_with_one_of(name, length, starts, COUNT_OF(starts));
+    return strspn(name, "0123456789") == length
+           || begins_with_one_of(name, length, starts, COUNT_OF(starts));
 }
 
 const char *option_unknown_variable(const char *text, size_t *length)
@@ -270,8 +270,8 @@ static bool parse_url(const struct option *option, const char *text, void *targe
     }
     if (!url_parse(text, &parts, err))
         return false;
-    if (option->choices &&
-        option_choice_find(option->choices, parts.scheme, strlen(parts.scheme)) < 0) {
+    if (option->choices
+        && option_choice_find(option->choices, parts.scheme, strlen(parts.scheme)) < 0) {
         option_refuse_choice(option, parts.scheme, err);
         url_clear(&parts);
         return false;

@@ -115,8 +115,8 @@ bool yaml_file_is_called(const char *path)
     size_t length = strlen(path);
 
     for (size_t i = 0; i < COUNT_OF(suffixes); i++)
-        if (length > strlen(suffixes[i]) &&
-            !strcmp(path + length - strlen(suffixes[i]), suffixes[i]))
+        if (length > strlen(suffixes[i])
+            && !strcmp(path + length - strlen(suffixes[i]), suffixes[i]))
             return true;
     return false;
 }

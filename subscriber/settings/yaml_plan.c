@@ -300,9 +300,9 @@ static bool plan_rule(const struct yaml_reading *reading, const struct yaml_node
     if (!accept && !reject)
         return yaml_plan_refuse(reading, rule->line, rule->column, NULL,
                                 "a rule without accept or reject; write '- accept: PATTERN'");
-    return plan_own_values(reading, YAML_RULE, rule, accept ? accept : reject) &&
-           plan_text(reading, YAML_RULE, config_table_find(accept ? "accept" : "reject"),
-                     accept ? accept : reject, false);
+    return plan_own_values(reading, YAML_RULE, rule, accept ? accept : reject)
+           && plan_text(reading, YAML_RULE, config_table_find(accept ? "accept" : "reject"),
+                        accept ? accept : reject, false);
 }
 
 static bool plan_rules(const struct yaml_reading *reading, const struct yaml_node *list)
@@ -330,8 +330,8 @@ static bool plan_binding(const struct yaml_reading *reading, const struct yaml_n
     if (!topic)
         return yaml_plan_refuse(reading, node->line, node->column, NULL,
                                 "a subtopic without topic; write '- topic: \"#\"'");
-    return plan_own_values(reading, YAML_BINDING, node, topic) &&
-           plan_text(reading, YAML_BINDING, option, topic, false);
+    return plan_own_values(reading, YAML_BINDING, node, topic)
+           && plan_text(reading, YAML_BINDING, option, topic, false);
 }
 
 static bool plan_bindings(const struct yaml_reading *reading, const struct yaml_node *node)
@@ -400,9 +400,9 @@ static bool plan_member(const struct yaml_reading *reading, const struct yaml_no
     if (!strcmp(node->key, "rules"))
         return plan_rules(reading, node);
     option = config_table_find(node->key);
-    if (!option || strcmp(option->name, node->key) != 0 || config_legacy_knows(node->key) ||
-        option->kind == &option_ACCEPT || option->kind == &option_REJECT ||
-        option->kind == &option_DECLARE)
+    if (!option || strcmp(option->name, node->key) != 0 || config_legacy_knows(node->key)
+        || option->kind == &option_ACCEPT || option->kind == &option_REJECT
+        || option->kind == &option_DECLARE)
         return refuse_name(reading, option, node);
     return plan_option(reading, option, node);
 }

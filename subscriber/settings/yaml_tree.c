@@ -339,8 +339,8 @@ static bool read_stream(struct parser *parser, struct yaml_node **root)
         if (type == YAML_DOCUMENT_START_EVENT && *root) {
             done =
                 refuse_event(parser, &event, "a second document; one file holds one configuration");
-        } else if (type == YAML_SCALAR_EVENT || type == YAML_SEQUENCE_START_EVENT ||
-                   type == YAML_MAPPING_START_EVENT) {
+        } else if (type == YAML_SCALAR_EVENT || type == YAML_SEQUENCE_START_EVENT
+                   || type == YAML_MAPPING_START_EVENT) {
             *root = memory_new(sizeof(**root));
             done = read_node(parser, &event, 1, *root);
         }

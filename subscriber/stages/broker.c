@@ -67,8 +67,8 @@ struct broker {
     amqp_basic_deliver_t deliver;
     amqp_basic_properties_t *properties;
     uint64_t body_size, body_received;
-    struct slice body;     /* of a single frame, as it lies in the library's memory */
-    char *body_buffer;     /* of several frames */
+    struct slice body; /* of a single frame, as it lies in the library's memory */
+    char *body_buffer; /* of several frames */
     size_t body_capacity;
     struct envelope_header headers[HEADERS_MAX];
     struct arena numbers; /* decimal text of header values */
@@ -186,8 +186,9 @@ static void broker_log_failure(struct broker *broker, const char *text)
 static void broker_wait_for_retry(struct broker *broker, enum error_kind kind)
 {
     bool slow = kind == ERROR_OPERATOR;
-    int64_t delay = backoff_ms(++broker->failures, slow ? RECONNECT_OPERATOR_MS : RECONNECT_FIRST_MS,
-                               slow ? RECONNECT_SLOWEST_MS : RECONNECT_MOST_MS);
+    int64_t delay =
+        backoff_ms(++broker->failures, slow ? RECONNECT_OPERATOR_MS : RECONNECT_FIRST_MS,
+                   slow ? RECONNECT_SLOWEST_MS : RECONNECT_MOST_MS);
 
     broker->state = BROKER_WAITING;
     broker->next_try_ms = clock_now_ms() + delay;
@@ -266,8 +267,7 @@ void broker_step(struct broker *broker)
     if (broker->state == BROKER_CONNECTED && amqp_get_heartbeat(broker->connection) > 0
         && broker->readable)
         loop_timer_set(broker->timer, amqp_get_heartbeat(broker->connection) * 1000 / 4);
-    if (broker->state != BROKER_WAITING || broker->stopping
-        || clock_now_ms() < broker->next_try_ms)
+    if (broker->state != BROKER_WAITING || broker->stopping || clock_now_ms() < broker->next_try_ms)
         return;
     memset(&broker->session, 0, sizeof(broker->session));
     broker->session.settings = &broker->settings;
@@ -352,8 +352,7 @@ static bool broker_finish_delivery(struct broker *broker, struct delivery *deliv
     memset(delivery, 0, sizeof(*delivery));
     open->tag = broker->deliver.delivery_tag;
     list_append(&broker->open, &open->link);
-    delivery->ticket =
-        (struct broker_ticket){.connection = broker->connections, .delivery = open};
+    delivery->ticket = (struct broker_ticket){.connection = broker->connections, .delivery = open};
     delivery->redelivered = broker->deliver.redelivered;
     if (broker->properties->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
         envelope->content_type = slice_of(broker->properties->content_type);
@@ -439,7 +438,7 @@ static bool broker_read_frame(struct broker *broker, amqp_frame_t *frame, struct
             return false;
         broker_add_body(broker, frame->payload.body_fragment);
         return broker->body_received >= broker->body_size
-            && broker_finish_delivery(broker, delivery);
+               && broker_finish_delivery(broker, delivery);
     default:
         return false;
     }
@@ -546,8 +545,8 @@ void broker_flush(struct broker *broker)
     struct list_link *link;
     int status;
 
-    if (broker->state != BROKER_CONNECTED || list_is_empty(&broker->settled)
-        || broker->blocked || !broker_can_send(broker))
+    if (broker->state != BROKER_CONNECTED || list_is_empty(&broker->settled) || broker->blocked
+        || !broker_can_send(broker))
         return;
     status = broker_ack_run(broker);
     while (status == AMQP_STATUS_OK && (link = list_first(&broker->settled)))

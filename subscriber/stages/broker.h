@@ -36,8 +36,8 @@ struct broker_settings {
     int64_t expire_ms, message_ttl_ms; /* 0: the queue is declared without */
     const struct broker_binding *bindings;
     size_t binding_count;
-    int prefetch;             /* deliveries that may be open at once; 1 to 65535 */
-    int heartbeat_s;          /* asked of the broker; 0: none */
+    int prefetch;    /* deliveries that may be open at once; 1 to 65535 */
+    int heartbeat_s; /* asked of the broker; 0: none */
     int64_t connect_timeout_ms;
 };
 

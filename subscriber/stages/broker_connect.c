@@ -105,8 +105,8 @@ static bool session_open_socket(struct broker_session *session)
     const struct broker_settings *settings = session->settings;
     struct timeval timeout = timeout_from_ms(settings->connect_timeout_ms);
     amqp_socket_t *socket = settings->tls == BROKER_TLS_OFF
-                              ? amqp_tcp_socket_new(session->connection)
-                              : amqp_ssl_socket_new(session->connection);
+                                ? amqp_tcp_socket_new(session->connection)
+                                : amqp_ssl_socket_new(session->connection);
     int status;
 
     if (!socket)
@@ -140,8 +140,8 @@ static bool login_failed(struct broker_session *session, amqp_rpc_reply_t reply)
                          "'broker' URL or have the user '%s' admitted to the vhost",
                          settings->url, settings->vhost, words, settings->user);
     default:
-        return error_set(&session->err, ERROR_TEMPORARY, "log in to broker '%s': %s",
-                         settings->url, words);
+        return error_set(&session->err, ERROR_TEMPORARY, "log in to broker '%s': %s", settings->url,
+                         words);
     }
 }
 
@@ -189,15 +189,13 @@ static amqp_queue_declare_ok_t *queue_declare(struct broker_session *session, bo
     amqp_table_t arguments = {.entries = entries};
 
     if (settings->expire_ms > 0)
-        entries[arguments.num_entries++] =
-            (amqp_table_entry_t){.key = amqp_cstring_bytes("x-expires"),
-                                 .value = {.kind = AMQP_FIELD_KIND_I64,
-                                           .value.i64 = settings->expire_ms}};
+        entries[arguments.num_entries++] = (amqp_table_entry_t){
+            .key = amqp_cstring_bytes("x-expires"),
+            .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = settings->expire_ms}};
     if (settings->message_ttl_ms > 0)
-        entries[arguments.num_entries++] =
-            (amqp_table_entry_t){.key = amqp_cstring_bytes("x-message-ttl"),
-                                 .value = {.kind = AMQP_FIELD_KIND_I64,
-                                           .value.i64 = settings->message_ttl_ms}};
+        entries[arguments.num_entries++] = (amqp_table_entry_t){
+            .key = amqp_cstring_bytes("x-message-ttl"),
+            .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = settings->message_ttl_ms}};
     return amqp_queue_declare(session->connection, BROKER_CHANNEL,
                               amqp_cstring_bytes(settings->queue), passive, settings->durable, 0,
                               settings->auto_delete, passive ? amqp_empty_table : arguments);
@@ -220,8 +218,8 @@ static bool declare_failed(struct broker_session *session, amqp_rpc_reply_t repl
                          "use queue '%s': it does not exist (%s) and 'queueDeclare' is off",
                          settings->queue, words);
     default:
-        return error_set(&session->err, ERROR_TEMPORARY, "declare queue '%s': %s",
-                         settings->queue, words);
+        return error_set(&session->err, ERROR_TEMPORARY, "declare queue '%s': %s", settings->queue,
+                         words);
     }
 }
 

@@ -259,7 +259,7 @@ static bool shares_verdict(const struct dedupe_claim *waiter, const struct dedup
     if (verdict != DEDUPE_DUPLICATE && verdict != DEDUPE_BUSY)
         return false;
     return same_announcement(waiter, claim)
-        && (verdict == DEDUPE_DUPLICATE || same_place(waiter, claim));
+           && (verdict == DEDUPE_DUPLICATE || same_place(waiter, claim));
 }
 
 /* Nothing is asked for or held any more: those that waited go on. */

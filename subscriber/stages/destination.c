@@ -50,8 +50,7 @@ static char *prefix_of(const char *base_dir)
     return slash ? memory_format("%s/", slash + 1) : NULL;
 }
 
-struct destination *destination_open(const struct destination_settings *settings,
-                                     struct error *err)
+struct destination *destination_open(const struct destination_settings *settings, struct error *err)
 {
     struct destination *destination = memory_new(sizeof(*destination));
     struct template_settings *variables = &destination->settings.variables;
@@ -145,7 +144,7 @@ static bool is_rule_of(const struct destination_rule *rule, const struct destina
     const char *by = target->flatten && strcmp(target->flatten, "/") != 0 ? target->flatten : NULL;
 
     return same(rule->directory, target->directory) && same(rule->strip, target->strip)
-        && same(rule->flatten, by) && same(rule->filename, target->filename);
+           && same(rule->flatten, by) && same(rule->filename, target->filename);
 }
 
 struct destination_rule *destination_add_rule(struct destination *destination,
@@ -258,9 +257,8 @@ static const size_t *find_strip(struct destination *destination, struct destinat
     return NULL;
 }
 
-static const char *strip_by_pattern(struct destination *destination,
-                                    struct destination_rule *rule, struct arena *arena,
-                                    const char *path, const char *file)
+static const char *strip_by_pattern(struct destination *destination, struct destination_rule *rule,
+                                    struct arena *arena, const char *path, const char *file)
 {
     size_t length = strlen(path);
     const size_t *at = find_strip(destination, rule, path, length, 0);

@@ -71,8 +71,7 @@ bool destination_map_path(struct destination *destination, struct destination_ru
  */
 const char *destination_link_key(struct destination *destination, struct destination_rule *rule,
                                  struct announcement *announcement,
-                                 const struct template_match *match,
-                                 const char *target) MUST_CHECK;
+                                 const struct template_match *match, const char *target) MUST_CHECK;
 
 /* Whether a link with this target, standing at `place`, leads below its directory, as text. */
 bool destination_link_is_inside(const struct destination_place *place, const char *target);

@@ -242,8 +242,8 @@ static void host_forget_idle(struct download *download, struct host *host)
 
 static void host_update_runnable(struct download *download, struct host *host)
 {
-    bool runnable = !list_is_empty(&host->waiting)
-                 && host->active < download->settings.transfers_max_per_host;
+    bool runnable =
+        !list_is_empty(&host->waiting) && host->active < download->settings.transfers_max_per_host;
 
     if (runnable && !list_is_linked(&host->runnable))
         list_append(&download->runnable, &host->runnable);
@@ -523,8 +523,8 @@ void download_close(struct download *download)
     download_drop_all(&download->finished);
     for (size_t i = 0; i < HOST_BUCKETS; i++)
         while (download->hosts[i]) /* forgotten with the last of what waits */
-            transfer_free(LIST_ITEM(list_first(&download->hosts[i]->waiting), struct transfer,
-                                    link));
+            transfer_free(
+                LIST_ITEM(list_first(&download->hosts[i]->waiting), struct transfer, link));
     while ((link = list_take_first(&download->idle))) {
         struct fetcher *fetcher = LIST_ITEM(link, struct fetcher, link);
 
@@ -581,8 +581,7 @@ static void download_start_runnable(struct download *download)
            && (link = list_take_first(&download->runnable))) {
         struct host *host = LIST_ITEM(link, struct host, runnable);
 
-        transfer_begin(
-            LIST_ITEM(list_take_first(&host->waiting), struct transfer, link));
+        transfer_begin(LIST_ITEM(list_take_first(&host->waiting), struct transfer, link));
         host_update_runnable(download, host); /* to the end of the line: hosts take turns */
     }
 }
@@ -610,7 +609,7 @@ static void download_move_on(struct download *download)
     while ((link = list_take_first(&download->ready))) {
         struct download_socket *socket = LIST_ITEM(link, struct download_socket, ready_link);
         int events = (socket->ready & LOOP_READABLE ? CURL_CSELECT_IN : 0)
-                   | (socket->ready & LOOP_WRITABLE ? CURL_CSELECT_OUT : 0);
+                     | (socket->ready & LOOP_WRITABLE ? CURL_CSELECT_OUT : 0);
 
         socket->ready = 0;
         curl_multi_socket_action(download->multi, socket->fd, events, &running);

@@ -38,12 +38,12 @@ struct download_settings {
 
 struct download_result {
     void *ticket;
-    bool fetched;            /* the whole answer has arrived */
-    struct error err;        /* why not */
-    long status;             /* HTTP status; 0: none was received */
-    int64_t size_bytes;      /* received */
-    int64_t duration_ms;     /* from the start of the transfer, waiting not counted */
-    int64_t retry_after_ms;  /* the server asks for this delay; -1: it does not */
+    bool fetched;           /* the whole answer has arrived */
+    struct error err;       /* why not */
+    long status;            /* HTTP status; 0: none was received */
+    int64_t size_bytes;     /* received */
+    int64_t duration_ms;    /* from the start of the transfer, waiting not counted */
+    int64_t retry_after_ms; /* the server asks for this delay; -1: it does not */
 };
 
 struct download *download_open(struct loop *loop, const struct download_settings *settings,

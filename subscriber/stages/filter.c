@@ -164,8 +164,7 @@ static struct rule *first_match(struct filter *filter, struct announcement *anno
 
 /* Finds the rule for what is announced now; the place is still to be found. */
 static struct destination_rule *judge(struct filter *filter, struct announcement *announcement,
-                                      struct template_match *match,
-                                      struct filter_verdict *verdict)
+                                      struct template_match *match, struct filter_verdict *verdict)
 {
     struct rule *rule = first_match(filter, announcement, match);
 
@@ -213,8 +212,8 @@ bool filter_map_path(struct filter *filter, struct announcement *announcement, c
     announcement->rel_path = path; /* the question is what was done when that was announced */
     rule = judge(filter, announcement, &match, verdict);
     if (verdict->accepted)
-        mapped = destination_map_path(filter->destination, rule, announcement, &match, path,
-                                      &place, err);
+        mapped = destination_map_path(filter->destination, rule, announcement, &match, path, &place,
+                                      err);
     announcement->rel_path = rel_path;
     if (verdict->accepted && mapped)
         take_place(verdict, &place);

@@ -46,8 +46,7 @@ static void heap_sink(struct retry *retry, size_t position)
     struct retry_entry *entry = retry->heap[position];
 
     for (size_t child; (child = position * 2 + 1) < retry->count; position = child) {
-        if (child + 1 < retry->count
-            && retry->heap[child + 1]->due_ms < retry->heap[child]->due_ms)
+        if (child + 1 < retry->count && retry->heap[child + 1]->due_ms < retry->heap[child]->due_ms)
             child++;
         if (retry->heap[child]->due_ms >= entry->due_ms)
             break;

@@ -33,7 +33,8 @@ struct segment {
     char *printed;
 };
 
-struct template {
+struct template
+{
     struct segment *segments;
     size_t count;
     size_t rest; /* the segment in which the rest begins; count: there is none */
@@ -95,10 +96,10 @@ static const struct {
     int part, field;
     size_t start, length; /* length 0: all of it */
 } sundew_fields[] = {
-    {"T1", 0, 0, 0, 1},    {"T2", 0, 0, 1, 1},    {"A1", 0, 0, 2, 1},   {"A2", 0, 0, 3, 1},
-    {"ii", 0, 0, 4, 2},    {"CCCC", 0, 1, 0, 0},  {"YY", 0, 2, 0, 2},   {"GG", 0, 2, 2, 2},
-    {"Gg", 0, 2, 4, 2},    {"BBB", 0, 3, 0, 3},   {"RYYYY", 6, 0, 0, 4}, {"RMM", 6, 0, 4, 2},
-    {"RDD", 6, 0, 6, 2},   {"RHH", 6, 0, 8, 2},   {"RMN", 6, 0, 10, 2}, {"RSS", 6, 0, 12, 2},
+    {"T1", 0, 0, 0, 1},  {"T2", 0, 0, 1, 1},   {"A1", 0, 0, 2, 1},    {"A2", 0, 0, 3, 1},
+    {"ii", 0, 0, 4, 2},  {"CCCC", 0, 1, 0, 0}, {"YY", 0, 2, 0, 2},    {"GG", 0, 2, 2, 2},
+    {"Gg", 0, 2, 4, 2},  {"BBB", 0, 3, 0, 3},  {"RYYYY", 6, 0, 0, 4}, {"RMM", 6, 0, 4, 2},
+    {"RDD", 6, 0, 6, 2}, {"RHH", 6, 0, 8, 2},  {"RMN", 6, 0, 10, 2},  {"RSS", 6, 0, 12, 2},
 };
 
 static int64_t unit_ms(char unit)
@@ -350,7 +351,7 @@ static void split_root(struct template *template)
 static bool component_climbs(const char *component, size_t length)
 {
     return (length == 1 && *component == '.')
-        || (length == 2 && component[0] == '.' && component[1] == '.');
+           || (length == 2 && component[0] == '.' && component[1] == '.');
 }
 
 /* "." and ".." behind a variable would be refused with every announcement: better now. */
@@ -362,8 +363,8 @@ static bool check_rest(const struct template *template, const char *text, struct
     for (size_t i = template->rest; i < template->count; i++) {
         const struct segment *segment = &template->segments[i];
 
-        memory_replace(&all, memory_format("%s%s", all,
-                                           segment->kind == LITERAL ? segment->text : "x"));
+        memory_replace(&all,
+                       memory_format("%s%s", all, segment->kind == LITERAL ? segment->text : "x"));
     }
     for (const char *at = all; *at; at += at[0] == '/') {
         size_t length = strcspn(at, "/");
@@ -372,10 +373,11 @@ static bool check_rest(const struct template *template, const char *text, struct
         at += length;
     }
     free(all);
-    return !climbs || error_set(err, ERROR_OPERATOR,
-                                "directory '%s': '.' or '..' behind a variable that announcements "
-                                "fill; write the directory that is meant",
-                                text);
+    return !climbs
+           || error_set(err, ERROR_OPERATOR,
+                        "directory '%s': '.' or '..' behind a variable that announcements "
+                        "fill; write the directory that is meant",
+                        text);
 }
 
 static bool root_is_fixed(const struct template *template)

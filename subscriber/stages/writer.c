@@ -22,13 +22,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_SIZE      65536
-#define GROUP_MAX       128 /* each holds up to three descriptors until it is renamed */
-#define GROUP_FLUSH_MIN 4   /* from here on one flush of the file system is cheaper than fsyncs */
-#define FLUSH_SLOW_MS   500 /* somebody else writes a lot to it: then fsyncs are cheaper ... */
-#define FLUSH_PAUSE_MS  10000 /* ... for a while */
+#define CHUNK_SIZE       65536
+#define GROUP_MAX        128 /* each holds up to three descriptors until it is renamed */
+#define GROUP_FLUSH_MIN  4   /* from here on one flush of the file system is cheaper than fsyncs */
+#define FLUSH_SLOW_MS    500 /* somebody else writes a lot to it: then fsyncs are cheaper ... */
+#define FLUSH_PAUSE_MS   10000 /* ... for a while */
 #define INFLIGHT_DEFAULT ".tmp"
-#define NAME_LENGTH_MAX 255
+#define NAME_LENGTH_MAX  255
 
 struct writer_file {
     struct disk_file disk;
@@ -47,13 +47,13 @@ struct root {
     struct list_link link;
     struct disk_root disk;
     struct writer *writer;
-    struct list queue;     /* finished files, for the next group */
-    struct list group;     /* the files that the pool works on */
-    struct list renamed;   /* placed, but not known to be durable */
+    struct list queue;   /* finished files, for the next group */
+    struct list group;   /* the files that the pool works on */
+    struct list renamed; /* placed, but not known to be durable */
     size_t group_size;
     bool working;
-    bool flush;          /* this group is flushed as a whole */
-    bool synced;         /* and that worked; else see err */
+    bool flush;             /* this group is flushed as a whole */
+    bool synced;            /* and that worked; else see err */
     int64_t flush_after_ms; /* no flushes before, steady clock */
     struct error err;
 };
@@ -336,8 +336,8 @@ static void file_make_room(struct writer_file *file, size_t length)
         return;
     if (wanted <= CHUNK_SIZE && (size_t)file->disk.announced_size_bytes > wanted)
         wanted = file->disk.announced_size_bytes < CHUNK_SIZE
-                   ? (size_t)file->disk.announced_size_bytes
-                   : CHUNK_SIZE;
+                     ? (size_t)file->disk.announced_size_bytes
+                     : CHUNK_SIZE;
     else if (wanted < CHUNK_SIZE)
         wanted = wanted * 2 < CHUNK_SIZE ? wanted * 2 : CHUNK_SIZE;
     file->buffer = memory_resize(file->buffer, wanted, 1);
@@ -409,7 +409,7 @@ static void group_complete(struct root *root)
 {
     enum writer_durability durability = root->writer->durability;
     bool each = durability == WRITER_DURABILITY_EACH
-             || (durability == WRITER_DURABILITY_GROUP && !root->flush);
+                || (durability == WRITER_DURABILITY_GROUP && !root->flush);
 
     for (struct list_link *link = list_first(&root->group); link;
          link = list_next(&root->group, link))
@@ -499,7 +499,7 @@ static bool root_wants_flush(const struct root *root)
     if (root->writer->durability != WRITER_DURABILITY_GROUP)
         return false;
     return !list_is_empty(&root->renamed)
-        || (root->group_size >= GROUP_FLUSH_MIN && clock_now_ms() >= root->flush_after_ms);
+           || (root->group_size >= GROUP_FLUSH_MIN && clock_now_ms() >= root->flush_after_ms);
 }
 
 static void root_begin_group(struct root *root)

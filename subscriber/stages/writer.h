@@ -30,13 +30,13 @@ struct writer_settings {
 
 /* What the file has to be. Texts are copied. */
 struct writer_plan {
-    const char *directory; /* absolute; made when missing */
-    const char *path;      /* below it, clean (base/path.h) */
-    int64_t size_bytes;    /* 0: unknown */
+    const char *directory;                        /* absolute; made when missing */
+    const char *path;                             /* below it, clean (base/path.h) */
+    int64_t size_bytes;                           /* 0: unknown */
     const char *identity_method, *identity_value; /* as announced; NULL: none */
-    int mode;                   /* permission bits; -1: leave them to the umask */
-    int64_t mtime_ns; /* -1: both times are now */
-    int64_t atime_ns; /* -1: the same as mtime_ns */
+    int mode;                                     /* permission bits; -1: leave them to the umask */
+    int64_t mtime_ns;                             /* -1: both times are now */
+    int64_t atime_ns;                             /* -1: the same as mtime_ns */
 };
 
 #define WRITER_FINGERPRINT_SIZE 112
@@ -51,7 +51,7 @@ struct writer_result {
     void *ticket;
     enum writer_outcome outcome;
     struct error err;
-    int64_t size_bytes; /* received */
+    int64_t size_bytes;                        /* received */
     char fingerprint[WRITER_FINGERPRINT_SIZE]; /* of what was received: equal bytes, equal text */
 };
 

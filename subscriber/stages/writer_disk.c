@@ -46,9 +46,9 @@ static bool disk_error(const struct disk_file *file, struct error *err, const ch
 
     return error_set(err, hopeless ? ERROR_PERMANENT : ERROR_TEMPORARY, "%s '%s/%s%s%s': %s",
                      action, file->root->name, file->directory, *file->directory ? "/" : "",
-                     file->name, hopeless && reason != ENAMETOOLONG
-                                     ? "a link leads out of the directory"
-                                     : strerror(reason));
+                     file->name,
+                     hopeless && reason != ENAMETOOLONG ? "a link leads out of the directory"
+                                                        : strerror(reason));
 }
 
 static bool root_open(struct disk_root *root, struct error *err)
@@ -60,8 +60,7 @@ static bool root_open(struct disk_root *root, struct error *err)
     if (root->fd < 0 && path_make_directory(root->name, 0775, err)) {
         root->fd = openat(AT_FDCWD, root->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (root->fd < 0 || fstat(root->fd, &stat) != 0)
-            error_set(err, ERROR_TEMPORARY, "open directory '%s': %s", root->name,
-                      strerror(errno));
+            error_set(err, ERROR_TEMPORARY, "open directory '%s': %s", root->name, strerror(errno));
         else
             root->device = stat.st_dev;
     }
@@ -272,8 +271,8 @@ void disk_complete(struct disk_file *file, bool sync)
                   file->root->name, file->name, file->fingerprint);
         return;
     }
-    written = written && open_inflight(file, err) && write_bytes(file, err)
-           && set_attributes(file, err);
+    written =
+        written && open_inflight(file, err) && write_bytes(file, err) && set_attributes(file, err);
     if (written && (sync || file->device != file->root->device) && fsync(file->fd) != 0)
         written = disk_error(file, err, "make durable");
     file->outcome = written ? WRITER_PLACED : WRITER_FAILED;

@@ -219,7 +219,7 @@ static struct facts look(struct sqlite *sqlite, const struct store_question *que
         return facts;
     facts.placed_ms = column_left_ms(sqlite, 0);
     facts.older = sqlite3_column_type(statement, 1) != SQLITE_NULL
-               && sqlite3_column_int64(statement, 1) > question->pub_time_ns;
+                  && sqlite3_column_int64(statement, 1) > question->pub_time_ns;
     facts.busy_ms = column_left_ms(sqlite, 2);
     place_ms = column_left_ms(sqlite, 3);
     if (place_ms > facts.busy_ms)
@@ -419,8 +419,8 @@ static sqlite3_stmt *prepare(struct sqlite *sqlite, const char *text)
     sqlite3_stmt *statement = NULL;
 
     if (sqlite->code == SQLITE_OK)
-        note(sqlite, sqlite3_prepare_v3(sqlite->db, text, -1, SQLITE_PREPARE_PERSISTENT,
-                                        &statement, NULL));
+        note(sqlite,
+             sqlite3_prepare_v3(sqlite->db, text, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL));
     return statement;
 }
 
