@@ -12,7 +12,7 @@
  * Included settings come in the place of the `include` line. A file that cannot be included is a
  * warning and reading goes on, as in sr3.
  *
- * Format: the "Sarracenia configuration" manual, and spec/options.md sections 2 and 4.1.
+ * Format: sr3_options(7), the manual of Sarracenia's configuration.
  */
 #pragma once
 

@@ -64,7 +64,7 @@ enum config_log_event {
 
 /*
  * An accept or reject line, with what was set above it. A directory may have variables that differ
- * from file to file (spec/options.md section 4.2); it is absolute unless it begins with one.
+ * from file to file; it is absolute unless it begins with one.
  */
 struct config_rule {
     bool accept;

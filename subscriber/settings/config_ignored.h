@@ -3,7 +3,7 @@
  * or concerns other components is skipped without a word; python code that would change which files
  * arrive, or what happens to them, is skipped with a warning that says what there is instead.
  *
- * Format: spec/options.md sections 6 and 8.9.
+ * Source: sr3_options(7).
  */
 #pragma once
 

@@ -2,7 +2,7 @@
  * Private to config: lines of older files that mean an option of today by another name, or one that
  * depends on their value, such as `notify_only` alone for `download off`.
  *
- * Format: spec/options.md section 6.
+ * Source: sr3_options(7).
  */
 #pragma once
 

@@ -5,7 +5,7 @@
  *     ${SOURCE}                             value of the option `source`, set above
  *     ${HOME}                               of the environment, else of a `declare env` line above
  *
- * Format: spec/options.md section 4.1.
+ * Format: sr3_options(7), variables.
  */
 #pragma once
 

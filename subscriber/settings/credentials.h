@@ -9,7 +9,7 @@
  * Parts of a URL are percent-encoded (%2f is a slash). Nothing read here is ever put into an error
  * or a warning: those name the file and the line.
  *
- * Format: spec/options.md section 13.
+ * Format: sr3_credentials(7).
  */
 #pragma once
 

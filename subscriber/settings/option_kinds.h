@@ -29,7 +29,7 @@
  * Unlike sr3, which logs and takes 0, a text that is none of that is an error of kind
  * ERROR_OPERATOR; what the option held before stays.
  *
- * Format: spec/options.md section 3.
+ * Format: sr3_options(7), option types.
  */
 #pragma once
 

@@ -219,7 +219,7 @@ static bool begins_with_one_of(const char *name, size_t length, const char *cons
     return false;
 }
 
-/* Whether a variable has a value once there is an announcement: spec/options.md section 4.2. */
+/* Whether a variable has a value once there is an announcement (sr3_options(7), variables). */
 static bool is_known_later(const char *name, size_t length)
 {
     static const char *const whole[] = {"BD",  "BUP", "baseUrlPath", "BUPL",   "baseUrlPathLast",

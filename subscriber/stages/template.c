@@ -509,7 +509,7 @@ static void print_date(const struct segment *segment, int64_t now_ns, char text[
         if (from[0] != '%' || !from[1]) {
             *to++ = *from;
         } else if (from[1] == 'f') {
-            to += sprintf(to, "%06ld", us);
+            to += snprintf(to, sizeof("000000"), "%06ld", us);
             from++;
         } else if (from[1] == 'z' || from[1] == 'Z') {
             from++;

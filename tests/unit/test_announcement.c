@@ -67,7 +67,7 @@ static void formats_are_recognised(void **state)
     "c422d224f911af32aba4cf68071501dda1fcc4e22a8701689721f53fe867a7448328a0c68a519d150aa3924a3f50" \
     "d06189c150b0a52be6e490f3adfb0cb20b77"
 
-/* messages.md 15: the same announcement in both formats */
+/* the same announcement in both formats */
 static const struct {
     const char *body;
     const char *headers[17];
@@ -241,7 +241,7 @@ static void captured_posts_are_read(void **state)
     }
 }
 
-/* messages.md 9; url NULL: there is none */
+/* url NULL: there is none */
 static const struct {
     const char *base_url, *rel_path, *retrieve_path, *url, *match;
 } urls[] = {
@@ -322,7 +322,7 @@ static void v02_spaces_are_encoded_once(void **state)
 #define PUB(rest)                                                                                  \
     "{\"pubTime\":\"20250102T040312.75\",\"baseUrl\":\"https://h/\",\"relPath\":" rest "}"
 
-/* redis.md 3 and the rules of flow.md 6.1; a body that is no object is v02 with `sum` */
+/* as sr3 makes them; a body that is no object is v02 with `sum` */
 static const struct {
     const char *body, *sum, *key, *path;
 } keys[] = {

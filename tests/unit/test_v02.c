@@ -66,7 +66,7 @@ static void bodies_are_read(void **state)
 #define R_ .remove = true
 #define D_ .directory = true
 
-/* messages.md 4.3 and 4.5 */
+/* the letters of `sum`, and renames */
 static const struct {
     const char *headers[9];
     const char *method, *value;
