@@ -119,7 +119,7 @@ static bool reject_error(struct hearing *at, int code, const struct error *err)
 
     if (isdigit((unsigned char)text[0]) && isdigit((unsigned char)text[1])
         && isdigit((unsigned char)text[2]) && text[3] == ' ') {
-        code = atoi(text);
+        code = (int)strtol(text, NULL, 10);
         text += 4;
     }
     return reject(at, code, arena_copy(&at->announcement->arena, text, strlen(text)));

@@ -164,23 +164,27 @@ static void squeeze(char *path)
     *to = '\0';
 }
 
+static bool set_absolute(const char *text, void *target, struct error *err)
+{
+    char *path = make_absolute(text);
+
+    if (!path)
+        return option_refuse(err, text, "cannot be made absolute", "a path that begins with '/'");
+    squeeze(path);
+    memory_replace((char **)target, path);
+    return true;
+}
+
 static bool parse_path(const struct option *option, const char *text, void *target,
                        struct error *err)
 {
-    char *path;
-
     if (!strcmp(text, "None"))
         return parse_string(option, text, target, err);
     if (strstr(text, "${"))
         return option_refuse(err, text,
                              "has a variable that is unknown, or differs from file to file",
                              "a path without it");
-    path = make_absolute(text);
-    if (!path)
-        return option_refuse(err, text, "cannot be made absolute", "a path that begins with '/'");
-    squeeze(path);
-    memory_replace((char **)target, path);
-    return true;
+    return set_absolute(text, target, err);
 }
 
 const struct option_kind option_PATH = {.whole_line = true,
@@ -192,16 +196,9 @@ const struct option_kind option_PATH = {.whole_line = true,
 static bool parse_template(const struct option *option, const char *text, void *target,
                            struct error *err)
 {
-    char *path;
-
     if (!strcmp(text, "None") || !strncmp(text, "${", 2))
         return parse_string(option, text, target, err);
-    path = make_absolute(text);
-    if (!path)
-        return option_refuse(err, text, "cannot be made absolute", "a path that begins with '/'");
-    squeeze(path);
-    memory_replace((char **)target, path);
-    return true;
+    return set_absolute(text, target, err);
 }
 
 const struct option_kind option_TEMPLATE = {.whole_line = true,
