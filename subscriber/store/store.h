@@ -3,7 +3,7 @@
  *
  * A store knows which announcements have been placed, who is at work on which announcement and on
  * which place on disk (claims: leases that end by themselves), and how new the version at a place
- * is. sqlite.c keeps them in a file for the instances of one host.
+ * is. sqlite.c keeps them in a file for the instances of one host, redis.c in Redis for all.
  *
  * Nothing waits: questions are gathered with store_ask(), go off together with store_send(), and
  * come back, in any order, from store_take_answer().
@@ -44,6 +44,7 @@ struct store_question {
     struct store_identity identity;
     char owner[STORE_OWNER_SIZE]; /* whose claim: unique per process and announcement */
     int64_t pub_time_ns;          /* all but release */
+    const char *path_text;        /* the path itself, which sr3 finds in Redis; all but release */
     enum store_verdict verdict;
     int64_t busy_ms;
 };
@@ -102,3 +103,18 @@ static inline void store_close(struct store *store)
 struct store *store_open_sqlite(struct loop *loop, const char *path,
                                 const struct store_settings *settings,
                                 struct error *err) MUST_CHECK;
+
+struct redis_settings;
+
+/*
+ * In Redis. `key_base` is the prefix of its keys, with which the identities' hashes were made. The
+ * keys, with H for the 32 hexadecimal digits of a hash:
+ *
+ *     BASE:H(key).H(path)        placed: sr3's own key and value, `time|quoted path`
+ *     BASE.claim:H(key).H(path)  the owner of a claim on the announcement
+ *     BASE.place:H(destination)  the owner of a claim on the place
+ *     BASE.latest:H(destination) publication time of the version placed or removed there last
+ */
+struct store *store_open_redis(struct loop *loop, const struct redis_settings *redis,
+                               const char *key_base, const struct store_settings *settings,
+                               struct error *err) MUST_CHECK;
