@@ -137,8 +137,8 @@ static void abandon(struct flow *flow, struct job *job)
         try_later(flow, job, 0);
         break;
     case JOB_WAITING:
-        if (job->retry.waiting && job->retry_delay_ms < 0) {
-            retry_remove(flow->retry, &job->retry);
+        if (job->deadline.waiting && job->retry_delay_ms < 0) {
+            deadline_clear(flow->deadlines, &job->deadline);
             hand_back(flow, job);
         }
         break;
@@ -233,10 +233,10 @@ static void receive(struct flow *flow, const struct delivery *delivery)
 
 static void take_due(struct flow *flow)
 {
-    struct retry_entry *entry;
+    struct deadline *deadline;
 
-    while ((entry = retry_take_due(flow->retry))) {
-        struct job *job = entry->ticket;
+    while ((deadline = deadlines_take_due(flow->deadlines))) {
+        struct job *job = deadline->ticket;
 
         if (job->state == JOB_PLACED) { /* the store did not answer the first time */
             ask_confirm(flow, job);
@@ -282,7 +282,7 @@ static void fetch_claimed(struct flow *flow, struct job *job)
 static void wait_for_retry(struct flow *flow, struct job *job, int64_t delay_ms)
 {
     job->retry_delay_ms = -1;
-    retry_put(flow->retry, &job->retry, delay_ms);
+    deadline_set(flow->deadlines, &job->deadline, delay_ms);
 }
 
 static void answer_claimed(struct flow *flow, struct job *job)
@@ -340,7 +340,7 @@ static void answer_unknown(struct flow *flow, struct job *job)
     if (job->state == JOB_ACCEPTED)
         answer_later(flow, job, STORE_AGAIN_MS);
     else /* a confirm or a release, which is asked for again */
-        retry_put(flow->retry, &job->retry, STORE_AGAIN_MS);
+        deadline_set(flow->deadlines, &job->deadline, STORE_AGAIN_MS);
 }
 
 /* Somebody else took over, because this process did not move for longer than the lease. */

@@ -22,7 +22,7 @@ struct flow {
     struct dedupe *dedupe;
     struct download *download;
     struct writer *writer;
-    struct retry *retry;
+    struct deadlines *deadlines;
     struct job_board board;
     struct list jobs;    /* all that are open */
     unsigned connection; /* whose deliveries can still be acked; 0: none */

@@ -101,7 +101,7 @@ static bool open_transfers(struct flow *flow, struct error *err)
 bool flow_open(struct flow *flow, struct error *err)
 {
     list_init(&flow->jobs);
-    flow->retry = retry_open();
+    flow->deadlines = deadlines_open();
     flow->judge = judge_open(flow->config, err);
     return flow->judge && open_store(flow, err) && open_transfers(flow, err)
            && open_broker(flow, err);
@@ -114,7 +114,7 @@ static void free_jobs(struct flow *flow)
     while ((link = list_first(&flow->jobs))) {
         struct job *job = LIST_ITEM(link, struct job, link);
 
-        retry_remove(flow->retry, &job->retry);
+        deadline_clear(flow->deadlines, &job->deadline);
         job->asking = false;
         if (job->state != JOB_HANDED_BACK)
             job_advance(job, JOB_HANDED_BACK);
@@ -146,6 +146,6 @@ void flow_close(struct flow *flow)
     dedupe_close(flow->dedupe);
     store_close(flow->store);
     free_jobs(flow);
-    retry_close(flow->retry);
+    deadlines_close(flow->deadlines);
     judge_close(flow->judge);
 }

@@ -42,7 +42,7 @@ struct job *job_new(struct job_board *board)
     job->board = board;
     job->entered_ms = clock_now_ms();
     job->claim.ticket = job;
-    job->retry.ticket = job;
+    job->deadline.ticket = job;
     board->count[JOB_RECEIVED]++;
     return job;
 }
@@ -50,7 +50,7 @@ struct job *job_new(struct job_board *board)
 void job_free(struct job *job)
 {
     assert(job->state == JOB_ACKED || job->state == JOB_HANDED_BACK);
-    assert(!job->asking && !job->transfer && !job->file && !job->retry.waiting);
+    assert(!job->asking && !job->transfer && !job->file && !job->deadline.waiting);
     job->board->count[job->state]--;
     list_remove(&job->link);
     announcement_clear(&job->announcement);

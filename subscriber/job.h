@@ -9,10 +9,10 @@
 #pragma once
 
 #include "announcement.h"
+#include "base/deadline.h"
 #include "stages/broker.h"
 #include "stages/dedupe.h"
 #include "stages/filter.h"
-#include "stages/retry.h"
 #include "stages/writer.h"
 
 enum job_state {
@@ -54,8 +54,8 @@ struct job {
     struct transfer *transfer;
     struct writer_file *file;
 
-    struct retry_entry retry;
-    int64_t retry_delay_ms; /* once the claim is released; -1: not tried again */
+    struct deadline deadline; /* until it is tried again */
+    int64_t retry_delay_ms;   /* once the claim is released; -1: not tried again */
     int tries, busy_tries;
     int64_t first_failure_ms; /* steady clock; 0: none yet */
     char *fingerprint;        /* of bytes that were not the announced ones */

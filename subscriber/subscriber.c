@@ -110,7 +110,7 @@ static char *print_bindings(const struct config *config)
 
 static void set_timer(struct subscriber *subscriber)
 {
-    int64_t retry_ms = retry_next_ms(subscriber->flow.retry);
+    int64_t retry_ms = deadlines_next_ms(subscriber->flow.deadlines);
 
     loop_timer_set(subscriber->timer, retry_ms >= 0 && retry_ms < TICK_MS ? retry_ms : TICK_MS);
 }

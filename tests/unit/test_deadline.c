@@ -1,5 +1,5 @@
-/* What waits for another try, on a clock that stands still until it is moved. */
-#include "stages/retry.h"
+/* Deadlines on a clock that stands still until it is moved. */
+#include "base/deadline.h"
 
 #include "base/clock.h"
 
@@ -12,24 +12,24 @@
 
 #include <cmocka.h>
 
-#define ENTRIES 500
+#define DEADLINES 500
 
 static int scene_open(void **state)
 {
     clock_hold(-1, 1000);
-    *state = retry_open();
+    *state = deadlines_open();
     return 0;
 }
 
 static int scene_close(void **state)
 {
-    retry_close(*state);
-    retry_close(NULL);
+    deadlines_close(*state);
+    deadlines_close(NULL);
     clock_hold(-1, -1);
     return 0;
 }
 
-/* ---- a story in steps: put or remove an entry, move the clock, what is due then ---- */
+/* ---- a story in steps: put or remove a deadline, move the clock, what is due then ---- */
 
 static const struct {
     char put;
@@ -56,72 +56,72 @@ static const struct {
     {.clock_ms = 999999, .due = "d", .next_ms = -1},
 };
 
-static void entries_come_when_due(void **state)
+static void deadlines_come_when_due(void **state)
 {
-    struct retry *retry = *state;
-    struct retry_entry entries[4] = {0}, *entry;
+    struct deadlines *deadlines = *state;
+    struct deadline entries[4] = {0}, *deadline;
 
     for (size_t i = 0; i < COUNT_OF(steps); i++) {
         char due[10] = "";
         size_t count = 0;
 
         if (steps[i].put)
-            retry_put(retry, &entries[steps[i].put - 'a'], steps[i].delay_ms);
+            deadline_set(deadlines, &entries[steps[i].put - 'a'], steps[i].delay_ms);
         if (steps[i].remove)
-            retry_remove(retry, &entries[steps[i].remove - 'a']);
+            deadline_clear(deadlines, &entries[steps[i].remove - 'a']);
         clock_hold(-1, steps[i].clock_ms);
-        while ((entry = retry_take_due(retry)) && count < sizeof(due) - 1)
-            due[count++] = (char)('a' + (entry - entries));
-        if (strcmp(due, steps[i].due) != 0 || retry_next_ms(retry) != steps[i].next_ms)
+        while ((deadline = deadlines_take_due(deadlines)) && count < sizeof(due) - 1)
+            due[count++] = (char)('a' + (deadline - entries));
+        if (strcmp(due, steps[i].due) != 0 || deadlines_next_ms(deadlines) != steps[i].next_ms)
             fail_msg("step %zu: due '%s', expected '%s'; next in %" PRId64 " ms, expected %d", i,
-                     due, steps[i].due, retry_next_ms(retry), steps[i].next_ms);
+                     due, steps[i].due, deadlines_next_ms(deadlines), steps[i].next_ms);
     }
 }
 
 /* Many, put and removed by chance: each comes once, in the order of its time. */
 static void many_keep_their_order(void **state)
 {
-    struct retry *retry = *state;
-    static struct retry_entry entries[ENTRIES];
-    struct retry_entry *entry;
+    struct deadlines *deadlines = *state;
+    static struct deadline entries[DEADLINES];
+    struct deadline *deadline;
     int64_t last_ms = 0;
     size_t waiting = 0, taken = 0;
 
     memset(entries, 0, sizeof(entries));
     srandom(7);
-    for (size_t i = 0; i < ENTRIES * 20; i++) {
-        entry = &entries[(size_t)random() % ENTRIES];
-        entry->ticket = entry;
-        if (entry->waiting)
-            retry_remove(retry, entry);
+    for (size_t i = 0; i < DEADLINES * 20; i++) {
+        deadline = &entries[(size_t)random() % DEADLINES];
+        deadline->ticket = deadline;
+        if (deadline->waiting)
+            deadline_clear(deadlines, deadline);
         else
-            retry_put(retry, entry, random() % 1000);
+            deadline_set(deadlines, deadline, random() % 1000);
     }
-    for (size_t i = 0; i < ENTRIES; i++)
+    for (size_t i = 0; i < DEADLINES; i++)
         waiting += entries[i].waiting;
     for (int64_t now_ms = 1000; now_ms <= 2000; now_ms += 10) {
         clock_hold(-1, now_ms);
-        for (; (entry = retry_take_due(retry)); last_ms = entry->due_ms, taken++)
-            if (entry->due_ms > now_ms || entry->due_ms < last_ms || entry->waiting
-                || entry->ticket != entry)
+        for (; (deadline = deadlines_take_due(deadlines)); last_ms = deadline->due_ms, taken++)
+            if (deadline->due_ms > now_ms || deadline->due_ms < last_ms || deadline->waiting
+                || deadline->ticket != deadline)
                 fail_msg("at %" PRId64 ": due %" PRId64 " behind %" PRId64 ", waiting %d", now_ms,
-                         entry->due_ms, last_ms, entry->waiting);
+                         deadline->due_ms, last_ms, deadline->waiting);
     }
-    if (taken != waiting || retry_next_ms(retry) != -1)
+    if (taken != waiting || deadlines_next_ms(deadlines) != -1)
         fail_msg("%zu waited, %zu were taken", waiting, taken);
 }
 
 static void all_can_be_taken(void **state)
 {
-    struct retry *retry = *state;
-    struct retry_entry entries[3] = {0};
+    struct deadlines *deadlines = *state;
+    struct deadline entries[3] = {0};
 
     for (size_t i = 0; i < COUNT_OF(entries); i++)
-        retry_put(retry, &entries[i], 1000000);
-    assert_null(retry_take_due(retry));
+        deadline_set(deadlines, &entries[i], 1000000);
+    assert_null(deadlines_take_due(deadlines));
     for (size_t i = 0; i < COUNT_OF(entries); i++)
-        assert_non_null(retry_take_any(retry));
-    assert_null(retry_take_any(retry));
+        assert_non_null(deadlines_take_any(deadlines));
+    assert_null(deadlines_take_any(deadlines));
     for (size_t i = 0; i < COUNT_OF(entries); i++)
         assert_false(entries[i].waiting);
 }
@@ -131,7 +131,7 @@ static void all_can_be_taken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(entries_come_when_due),
+        CASE(deadlines_come_when_due),
         CASE(many_keep_their_order),
         CASE(all_can_be_taken),
     };
