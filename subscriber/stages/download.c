@@ -1,15 +1,14 @@
 /*
  * Many transfers at once, on libcurl's multi-socket interface.
  *
- * A transfer belongs to the host it fetches from; hosts with something to fetch and room for it
- * take turns, so that a slow one does not hold up the others. Curl's handles are set up once and
- * used again and again, only the URL changes. The sockets of kept connections stay watched while
- * they rest, which spares telling the kernel twice for every file.
+ * A transfer waits at its host for its turn (hosts.c). Curl's handles are set up once and used
+ * again and again, only the URL changes. The sockets of kept connections stay watched while they
+ * rest, which spares telling the kernel twice for every file.
  */
 #include "stages/download.h"
 
 #include "base/clock.h"
-#include "base/list.h"
+#include "stages/hosts.h"
 
 #include <assert.h>
 #include <curl/curl.h>
@@ -20,15 +19,6 @@
 #define RECEIVE_BUFFER_SIZE 65536
 #define REDIRECTS_MAX       5L
 #define ERROR_BODY_MAX      65536 /* of an answer that is no file; longer ones are cut off */
-#define HOST_BUCKETS        64
-
-struct host {
-    struct host *next; /* in its bucket */
-    char *name;        /* scheme, host and port */
-    int active;
-    struct list waiting;       /* transfers */
-    struct list_link runnable; /* linked while something waits and there is room */
-};
 
 /* A curl handle, for one transfer after the other. */
 struct fetcher {
@@ -66,8 +56,8 @@ struct download {
     struct loop_timer *timer;
     bool timer_due;
     int active_count;
-    struct list active, finished, idle, runnable, ready;
-    struct host *hosts[HOST_BUCKETS];
+    struct list active, finished, idle, ready;
+    struct hosts *hosts;
     struct download_socket **sockets; /* by descriptor */
     size_t socket_capacity;
 };
@@ -188,69 +178,6 @@ static int on_timer(CURLM *multi, long delay_ms, void *context)
     return 0;
 }
 
-/* ---- hosts ---- */
-
-static size_t host_bucket(const char *name, size_t length)
-{
-    size_t hash = 5381;
-
-    for (size_t i = 0; i < length; i++)
-        hash = hash * 33 + (unsigned char)name[i];
-    return hash % HOST_BUCKETS;
-}
-
-/* "http://host:port" of a URL: as far as the first '/' of its path. */
-static size_t host_name_length(const char *url)
-{
-    const char *authority = strstr(url, "://");
-
-    authority = authority ? authority + 3 : url;
-    return (size_t)(authority - url) + strcspn(authority, "/?#");
-}
-
-static struct host *host_get(struct download *download, const char *url)
-{
-    size_t length = host_name_length(url);
-    struct host **bucket = &download->hosts[host_bucket(url, length)];
-    struct host *host;
-
-    for (host = *bucket; host; host = host->next)
-        if (strlen(host->name) == length && memcmp(host->name, url, length) == 0)
-            return host;
-    host = memory_new(sizeof(*host));
-    host->name = memory_copy_bytes(url, length);
-    list_init(&host->waiting);
-    host->next = *bucket;
-    *bucket = host;
-    return host;
-}
-
-/* Hosts come from announcements, so one that is not needed now is forgotten. */
-static void host_forget_idle(struct download *download, struct host *host)
-{
-    struct host **at = &download->hosts[host_bucket(host->name, strlen(host->name))];
-
-    if (host->active || !list_is_empty(&host->waiting))
-        return;
-    while (*at != host)
-        at = &(*at)->next;
-    *at = host->next;
-    list_remove(&host->runnable);
-    free(host->name);
-    free(host);
-}
-
-static void host_update_runnable(struct download *download, struct host *host)
-{
-    bool runnable =
-        !list_is_empty(&host->waiting) && host->active < download->settings.transfers_max_per_host;
-
-    if (runnable && !list_is_linked(&host->runnable))
-        list_append(&download->runnable, &host->runnable);
-    else if (!runnable)
-        list_remove(&host->runnable);
-}
-
 /* ---- one transfer ---- */
 
 static bool answer_is_file(struct fetcher *fetcher)
@@ -365,7 +292,6 @@ static void transfer_begin(struct transfer *transfer)
 
     transfer->fetcher = fetcher;
     transfer->started_ms = clock_now_ms();
-    transfer->host->active++;
     download->active_count++;
     list_append(&download->active, &transfer->link);
     fetcher->transfer = transfer;
@@ -375,30 +301,49 @@ static void transfer_begin(struct transfer *transfer)
     curl_multi_add_handle(download->multi, fetcher->easy);
 }
 
+/* Ends without having been asked for. */
+static void transfer_turn_away(struct transfer *transfer)
+{
+    struct download_result *result = &transfer->result;
+
+    transfer->host = NULL;
+    result->ticket = transfer->ticket;
+    result->untried = true;
+    result->retry_after_ms = download_pause_ms(transfer->download, transfer->url);
+    error_set(&result->err, ERROR_TEMPORARY, "get '%s': its server is in trouble and left alone",
+              transfer->url);
+    list_append(&transfer->download->finished, &transfer->link);
+}
+
 /* Takes a transfer out of everything; what is left is its result. */
-static void transfer_end(struct transfer *transfer)
+static void transfer_end(struct transfer *transfer, enum host_news news, int64_t rest_ms)
 {
     struct download *download = transfer->download;
-    struct host *host = transfer->host;
+    struct list turned_away;
+    struct list_link *link;
 
+    if (!transfer->fetcher) {
+        if (transfer->host)
+            host_wait_no_more(transfer->host, &transfer->link);
+        list_remove(&transfer->link);
+        transfer->host = NULL;
+        return;
+    }
     list_remove(&transfer->link);
-    if (transfer->fetcher) {
-        curl_multi_remove_handle(download->multi, transfer->fetcher->easy);
-        fetcher_put(download, transfer->fetcher);
-        transfer->fetcher = NULL;
-        host->active--;
-        download->active_count--;
-    }
-    if (host) {
-        host_update_runnable(download, host);
-        host_forget_idle(download, host);
-    }
+    curl_multi_remove_handle(download->multi, transfer->fetcher->easy);
+    fetcher_put(download, transfer->fetcher);
+    transfer->fetcher = NULL;
+    download->active_count--;
+    list_init(&turned_away);
+    host_done(transfer->host, news, rest_ms, &turned_away);
     transfer->host = NULL;
+    while ((link = list_take_first(&turned_away)))
+        transfer_turn_away(LIST_ITEM(link, struct transfer, link));
 }
 
 static void transfer_free(struct transfer *transfer)
 {
-    transfer_end(transfer);
+    transfer_end(transfer, HOST_UNKNOWN, -1);
     free(transfer->url);
     free(transfer);
 }
@@ -455,11 +400,35 @@ static bool check_answer(const struct transfer *transfer, CURLcode code, long st
     }
 }
 
+/* Whether the host is to be blamed for how a transfer ended, and not the file. */
+static enum host_news news_of(CURLcode code, long status)
+{
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_GOT_NOTHING:
+        return HOST_TROUBLE;
+    default:
+        return status == 429 || status == 502 || status == 503 || status == 504 ? HOST_TROUBLE
+               : status                                                         ? HOST_WELL
+                                                                                : HOST_UNKNOWN;
+    }
+}
+
+static bool is_broken(CURLcode code, const struct error *err)
+{
+    return err->kind == ERROR_TEMPORARY
+           && (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR);
+}
+
 static void transfer_finish(struct transfer *transfer, CURLcode code)
 {
     struct download_result *result = &transfer->result;
     CURL *easy = transfer->fetcher->easy;
     curl_off_t retry_after_s = 0;
+    enum host_news news;
 
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &result->status);
     curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
@@ -471,7 +440,9 @@ static void transfer_finish(struct transfer *transfer, CURLcode code)
         error_set(&result->err, ERROR_TEMPORARY, "get '%s': stopped", transfer->url);
     else
         result->fetched = check_answer(transfer, code, result->status, &result->err);
-    transfer_end(transfer);
+    result->broken = !result->fetched && !transfer->stopped && is_broken(code, &result->err);
+    news = transfer->stopped ? HOST_UNKNOWN : news_of(code, result->status);
+    transfer_end(transfer, news, news == HOST_TROUBLE ? result->retry_after_ms : -1);
     list_append(&transfer->download->finished, &transfer->link);
 }
 
@@ -484,10 +455,10 @@ struct download *download_open(struct loop *loop, const struct download_settings
 
     download->loop = loop;
     download->settings = *settings;
+    download->hosts = hosts_open(settings->transfers_max_per_host);
     list_init(&download->active);
     list_init(&download->finished);
     list_init(&download->idle);
-    list_init(&download->runnable);
     list_init(&download->ready);
     download->timer = loop_timer_open(loop, timer_due, download);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
@@ -521,10 +492,8 @@ void download_close(struct download *download)
         return;
     download_drop_all(&download->active);
     download_drop_all(&download->finished);
-    for (size_t i = 0; i < HOST_BUCKETS; i++)
-        while (download->hosts[i]) /* forgotten with the last of what waits */
-            transfer_free(
-                LIST_ITEM(list_first(&download->hosts[i]->waiting), struct transfer, link));
+    while ((link = hosts_take_any(download->hosts)))
+        transfer_free(LIST_ITEM(link, struct transfer, link));
     while ((link = list_take_first(&download->idle))) {
         struct fetcher *fetcher = LIST_ITEM(link, struct fetcher, link);
 
@@ -532,6 +501,7 @@ void download_close(struct download *download)
         free(fetcher);
     }
     curl_multi_cleanup(download->multi);
+    hosts_close(download->hosts);
     for (size_t fd = 0; fd < download->socket_capacity; fd++)
         if (download->sockets[fd])
             socket_remove(download->sockets[fd]);
@@ -547,9 +517,11 @@ struct transfer *download_start(struct download *download, const char *url, void
     transfer->download = download;
     transfer->ticket = ticket;
     transfer->url = memory_copy(url);
-    transfer->host = host_get(download, url);
-    list_append(&transfer->host->waiting, &transfer->link);
-    host_update_runnable(download, transfer->host);
+    transfer->host = hosts_get(download->hosts, url);
+    if (!host_wait(transfer->host, &transfer->link)) {
+        transfer_turn_away(transfer);
+        loop_again(download->loop);
+    }
     return transfer;
 }
 
@@ -568,22 +540,23 @@ void download_resume(struct transfer *transfer)
     loop_again(transfer->download->loop);
 }
 
+int64_t download_pause_ms(const struct download *download, const char *url)
+{
+    return hosts_pause_ms(download->hosts, url);
+}
+
 bool download_is_active(const struct transfer *transfer)
 {
     return transfer->fetcher != NULL;
 }
 
-static void download_start_runnable(struct download *download)
+static void download_start_turns(struct download *download)
 {
     struct list_link *link;
 
     while (download->active_count < download->settings.transfers_max
-           && (link = list_take_first(&download->runnable))) {
-        struct host *host = LIST_ITEM(link, struct host, runnable);
-
-        transfer_begin(LIST_ITEM(list_take_first(&host->waiting), struct transfer, link));
-        host_update_runnable(download, host); /* to the end of the line: hosts take turns */
-    }
+           && (link = hosts_take_turn(download->hosts)))
+        transfer_begin(LIST_ITEM(link, struct transfer, link));
 }
 
 static void download_read_messages(struct download *download)
@@ -624,10 +597,10 @@ static void download_move_on(struct download *download)
 void download_step(struct download *download)
 {
     download_move_on(download);
-    download_start_runnable(download);
+    download_start_turns(download);
     download_move_on(download);
     if (download->timer_due || !list_is_empty(&download->ready)
-        || (!list_is_empty(&download->runnable)
+        || (hosts_have_turn(download->hosts)
             && download->active_count < download->settings.transfers_max))
         loop_again(download->loop);
 }

@@ -2,7 +2,8 @@
  * Many transfers at once, over kept connections.
  *
  * A transfer waits for its turn (so many at once in all, so many to one host), runs, and is taken
- * back with download_take_finished(). Its bytes go to the `receive` function as they arrive.
+ * back with download_take_finished(). Its bytes go to the `receive` function as they arrive. A host
+ * that is in trouble is paused, and transfers from it come back untried.
  */
 #pragma once
 
@@ -40,6 +41,8 @@ struct download_result {
     void *ticket;
     bool fetched;           /* the whole answer has arrived */
     struct error err;       /* why not */
+    bool untried;           /* it was not asked for: its host is paused, for retry_after_ms still */
+    bool broken;            /* the connection broke in the middle: another try may do at once */
     long status;            /* HTTP status; 0: none was received */
     int64_t size_bytes;     /* received */
     int64_t duration_ms;    /* from the start of the transfer, waiting not counted */
@@ -58,6 +61,9 @@ void download_cancel(struct transfer *transfer);
 
 /* The receiver has room again after DOWNLOAD_PAUSE. */
 void download_resume(struct transfer *transfer);
+
+/* For how long the host of `url` is paused still, because it is in trouble; 0: it is not. */
+int64_t download_pause_ms(const struct download *download, const char *url);
 
 /* False while it waits for its turn. */
 bool download_is_active(const struct transfer *transfer);

@@ -75,8 +75,8 @@ static const struct http_route routes[] = {
 struct file {
     struct transfer *transfer; /* NULL once it is done */
     size_t received;
-    bool wrong;          /* other bytes than the server sent */
-    size_t pause_at;     /* the receiver takes no more from here on, once */
+    bool wrong;      /* other bytes than the server sent */
+    size_t pause_at; /* the receiver takes no more from here on, once */
     size_t stop_at;
     int pauses, results;
     struct download_result result;
@@ -252,6 +252,16 @@ static const struct {
     {"/cut/status", ERROR_TEMPORARY, 0, 0, -1},
 };
 
+/* Each as from a host of its own, so that trouble with one answer does not pause the next. */
+static struct file *start_alone(struct scene *scene, size_t i, const char *path)
+{
+    char *url = memory_format("http://case%zu@127.0.0.1:%d%s", i, scene->server->port, path);
+
+    scene->file[i].transfer = download_start(scene->download, url, &scene->file[i]);
+    free(url);
+    return &scene->file[i];
+}
+
 static void check_answer(size_t i, const struct file *file)
 {
     const struct download_result *result = &file->result;
@@ -273,7 +283,7 @@ static void answers_are_told_apart(void **state)
     struct scene *scene = *state;
 
     for (size_t i = 0; i < COUNT_OF(answers); i++) {
-        wait_for(scene, start(scene, i, answers[i].path));
+        wait_for(scene, start_alone(scene, i, answers[i].path));
         check_answer(i, &scene->file[i]);
     }
 }
@@ -284,19 +294,39 @@ static void answers_do_not_mix(void **state)
     struct scene *scene = *state;
 
     for (size_t i = 0; i < COUNT_OF(answers); i++)
-        start(scene, i, answers[i].path);
+        start_alone(scene, i, answers[i].path);
     for (size_t i = 0; i < COUNT_OF(answers); i++)
         wait_for(scene, &scene->file[i]);
     for (size_t i = 0; i < COUNT_OF(answers); i++)
         check_answer(i, &scene->file[i]);
 }
 
+/* A host that asks for a rest gets it: what comes meanwhile is turned away untried. */
+static void a_host_that_asks_for_a_rest_is_left_alone(void **state)
+{
+    struct scene *scene = *state;
+    struct file *other;
+    char *url = memory_format("http://127.0.0.1:%d/", scene->server->port);
+
+    assert_int_equal(download_pause_ms(scene->download, url), 0);
+    wait_for(scene, start(scene, 0, "/many"));
+    assert_false(scene->file[0].result.untried);
+    assert_in_range(download_pause_ms(scene->download, url), 1, 7000);
+    wait_for(scene, start(scene, 1, "/small"));
+    assert_true(scene->file[1].result.untried);
+    assert_in_range(scene->file[1].result.retry_after_ms, 1, 7000);
+    other = start_alone(scene, 2, "/small");
+    wait_for(scene, other);
+    expect_fetched("/small of another host", other, 10);
+    free(url);
+}
+
 static const struct {
     const char *url;
     enum error_kind kind;
 } bad_urls[] = {
-    {"ftp://127.0.0.1/x", ERROR_PERMANENT},  {"file:///etc/passwd", ERROR_PERMANENT},
-    {"sftp://127.0.0.1/x", ERROR_PERMANENT}, {"http://", ERROR_PERMANENT},
+    {"ftp://127.0.0.1/x", ERROR_PERMANENT},   {"file:///etc/passwd", ERROR_PERMANENT},
+    {"sftp://127.0.0.1/x", ERROR_PERMANENT},  {"http://", ERROR_PERMANENT},
     {"gopher://127.0.0.1/", ERROR_PERMANENT}, {"http://127.0.0.1:99999/", ERROR_PERMANENT},
 };
 
@@ -385,8 +415,8 @@ static void connections_are_kept(void **state)
         if (i % 7)
             expect_fetched("kept", &scene->file[i], 10);
     if (scene->server->connections > 4 || scene->server->requests != 50)
-        fail_msg("50 transfers, 4 at once: %d connections, %d requests",
-                 scene->server->connections, scene->server->requests);
+        fail_msg("50 transfers, 4 at once: %d connections, %d requests", scene->server->connections,
+                 scene->server->requests);
 }
 
 /* A server may close a connection that rests; the next transfer must not suffer. */
@@ -491,7 +521,10 @@ static const struct {
     const char *path;
     size_t size;
 } paused[] = {
-    {"/small", 10}, {"/large", 3000000}, {"/chunked", 100000}, {"/until-closed", 50000},
+    {"/small", 10},
+    {"/large", 3000000},
+    {"/chunked", 100000},
+    {"/until-closed", 50000},
 };
 
 static void the_receiver_can_pause(void **state)
@@ -619,6 +652,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(answers_are_told_apart),
         CASE(answers_do_not_mix),
+        CASE(a_host_that_asks_for_a_rest_is_left_alone),
         CASE(bad_urls_fail),
         CASE(a_refused_connection_is_temporary),
         CASE(slow_servers_are_given_up),
