@@ -317,7 +317,8 @@ static bool read_wire(const struct envelope *envelope, struct announcement *anno
 bool announcement_parse(const struct envelope *envelope, struct announcement *announcement,
                         struct error *err)
 {
-    *announcement = (struct announcement){.mtime_ns = -1, .atime_ns = -1, .mode = -1};
+    *announcement = (struct announcement){
+        .received_ns = clock_wall_ns(), .mtime_ns = -1, .atime_ns = -1, .mode = -1};
     if (read_wire(envelope, announcement, err) && fill_envelope(envelope, announcement, err)
         && check_common(announcement, err))
         return true;
@@ -534,11 +535,31 @@ static const char *key_of_content(struct announcement *announcement)
                         announcement->identity_value);
 }
 
-void announcement_duplicate_key(struct announcement *announcement, const char **key,
-                                const char **path)
+static const char *raw_name(const struct announcement *announcement)
 {
-    *key = key_of_content(announcement);
+    const char *slash = strrchr(announcement->raw_rel_path, '/');
+
+    return slash ? slash + 1 : announcement->raw_rel_path;
+}
+
+void announcement_duplicate_key(struct announcement *announcement, enum announcement_basis basis,
+                                const char **key, const char **path)
+{
+    const char *raw = announcement->raw_rel_path;
+
+    switch (basis) {
+    case ANNOUNCEMENT_BY_PATH:
+        *key = key_of_content(announcement);
+        *path = raw + strspn(raw, "/");
+        break;
+    case ANNOUNCEMENT_BY_DATA:
+        *key = key_of_content(announcement);
+        *path = "data";
+        break;
+    case ANNOUNCEMENT_BY_NAME:
+        *key = *path = raw_name(announcement);
+        break;
+    }
     if (!**key)
         *key = key_of_path_and_time(announcement);
-    *path = announcement->raw_rel_path + strspn(announcement->raw_rel_path, "/");
 }

@@ -47,6 +47,7 @@ struct file_op {
 struct announcement {
     struct arena arena;
     enum announcement_format format;
+    int64_t received_ns;     /* wall clock: what date variables of its destination stand for */
     const char *exchange;    /* it came through */
     const char *routing_key; /* with %23 and %22 decoded to # and * */
     const char *pub_time;    /* as sr3 keeps it: v02 gets the T, v03 stays as received */
@@ -72,8 +73,8 @@ struct announcement {
 };
 
 /*
- * Reads a message. On failure the error is ERROR_PERMANENT and `announcement` needs no clearing.
- * Texts are copied, so the envelope may go away.
+ * Reads a message, which counts as received now. On failure the error is ERROR_PERMANENT and
+ * `announcement` needs no clearing. Texts are copied, so the envelope may go away.
  */
 bool announcement_parse(const struct envelope *envelope, struct announcement *announcement,
                         struct error *err) MUST_CHECK;
@@ -91,9 +92,16 @@ struct slice announcement_base_path(const struct announcement *announcement);
  */
 char *announcement_fetch_url(struct announcement *announcement, struct error *err) MUST_CHECK;
 
+/* In what two announcements of the same file agree (sr3_options(7): nodupe_basis). */
+enum announcement_basis {
+    ANNOUNCEMENT_BY_PATH, /* content and path */
+    ANNOUNCEMENT_BY_DATA, /* content alone */
+    ANNOUNCEMENT_BY_NAME  /* the last component of the path alone */
+};
+
 /* The two texts of which sr3 makes a duplicate key. They live in the announcement's arena. */
-void announcement_duplicate_key(struct announcement *announcement, const char **key,
-                                const char **path);
+void announcement_duplicate_key(struct announcement *announcement, enum announcement_basis basis,
+                                const char **key, const char **path);
 
 /*
  * The readers, for announcement.c. They leave to it what does not depend on the format: exchange,

@@ -224,7 +224,7 @@ static void receive(struct flow *flow, const struct delivery *delivery)
         return;
     }
     report_read(flow->report);
-    judge_decide(flow->judge, &job->announcement, &judgement);
+    judge_decide(flow->judge, &job->announcement, clock_wall_ns(), &judgement);
     if (judgement.accepted)
         accept(flow, job, &judgement);
     else

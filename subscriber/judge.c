@@ -125,9 +125,15 @@ static bool reject_error(struct hearing *at, int code, const struct error *err)
     return reject(at, code, arena_copy(&at->announcement->arena, text, strlen(text)));
 }
 
-static bool is_older(int64_t wall_ns, int64_t age_max_ms)
+/* Negative for what is in the future. */
+static int64_t age_ms(const struct hearing *at, int64_t wall_ns)
 {
-    return age_max_ms > 0 && clock_wall_ns() - wall_ns > age_max_ms * NS_PER_MS;
+    return (at->announcement->received_ns - wall_ns) / NS_PER_MS;
+}
+
+static bool is_older(const struct hearing *at, int64_t wall_ns, int64_t age_max_ms)
+{
+    return age_max_ms > 0 && age_ms(at, wall_ns) > age_max_ms;
 }
 
 static bool is_recent(struct hearing *at)
@@ -135,9 +141,9 @@ static bool is_recent(struct hearing *at)
     const struct config *config = at->judge->config;
     const struct announcement *announcement = at->announcement;
 
-    if (is_older(announcement->pub_time_ns, config->message_age_max_ms))
+    if (is_older(at, announcement->pub_time_ns, config->message_age_max_ms))
         return reject(at, 504, "message too old");
-    if (announcement->mtime && is_older(announcement->mtime_ns, config->file_age_max_ms))
+    if (announcement->mtime && is_older(at, announcement->mtime_ns, config->file_age_max_ms))
         return reject(at, 410, "file too old: fileAgeMax");
     return true;
 }
@@ -205,6 +211,28 @@ static bool has_url(struct hearing *at)
     return at->judgement->fetch_url || reject_error(at, 422, &err);
 }
 
+/* A time in the future says that a clock is wrong; it makes nobody wait for longer. */
+static int64_t rest_ms(const struct hearing *at)
+{
+    int64_t age_min_ms = at->judge->config->file_age_min_ms, age;
+
+    if (age_min_ms <= 0 || !at->announcement->mtime)
+        return 0;
+    age = age_ms(at, at->announcement->mtime_ns);
+    return age < 0 ? age_min_ms : age < age_min_ms ? age_min_ms - age : 0;
+}
+
+static enum announcement_basis basis_of(const struct config *config)
+{
+    static const enum announcement_basis bases[] = {
+        [CONFIG_BASIS_PATH] = ANNOUNCEMENT_BY_PATH,
+        [CONFIG_BASIS_DATA] = ANNOUNCEMENT_BY_DATA,
+        [CONFIG_BASIS_NAME] = ANNOUNCEMENT_BY_NAME,
+    };
+
+    return bases[config->nodupe_basis];
+}
+
 static enum judge_op op_of(const struct announcement *announcement)
 {
     const struct file_op *op = &announcement->file_op;
@@ -220,18 +248,22 @@ static enum judge_op op_of(const struct announcement *announcement)
     return op->link ? JUDGE_LINK : JUDGE_DOWNLOAD;
 }
 
-void judge_decide(struct judge *judge, struct announcement *announcement,
+void judge_decide(struct judge *judge, struct announcement *announcement, int64_t now_ns,
                   struct judgement *judgement)
 {
     static bool (*const questions[])(struct hearing * at) = {
         is_recent, is_wanted_by_rules, has_url, is_supported, is_wanted_event, is_small_enough};
     struct hearing at = {judge, announcement, judgement};
 
+    announcement->received_ns = now_ns;
     *judgement = (struct judgement){.accepted = true, .op = op_of(announcement)};
     for (size_t i = 0; judgement->accepted && i < COUNT_OF(questions); i++)
         if (!questions[i](&at))
             break;
-    announcement_duplicate_key(announcement, &judgement->key, &judgement->path);
+    if (judgement->accepted)
+        judgement->wait_ms = rest_ms(&at);
+    announcement_duplicate_key(announcement, basis_of(judge->config), &judgement->key,
+                               &judgement->path);
 }
 
 struct writer_plan judge_plan(const struct config *config, const struct announcement *announcement,

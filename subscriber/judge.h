@@ -2,8 +2,9 @@
  * What is decided about one announcement before anything is done: wanted or not, why, where its
  * file goes, what is done there, and under which key it is known as a duplicate.
  *
- * A judgement depends on the configuration, the announcement and the clock only. So `explain` gives
- * the same judgement as the subscriber, without a broker and without touching the disk.
+ * A judgement depends on the configuration, the announcement and the time it was received only. So
+ * `explain` gives the same judgement as the subscriber, without a broker and without touching the
+ * disk, and what waited for another try is judged as it was at first.
  *
  * Codes are those that sr3 reports: 202 not asked for, 404 the rules, 410 the file is too old, 413
  * too large, 415 and 501 not supported, 422 it cannot be carried out, 504 announced too long ago.
@@ -33,6 +34,7 @@ struct judgement {
     bool accepted;
     int code;           /* of a rejection; 0: accepted */
     const char *reason; /* of a rejection; NULL: accepted */
+    int64_t wait_ms;    /* accepted, but the file is to rest for so long first; 0: no */
     enum judge_op op;
     struct filter_verdict destination; /* without a path when rejected before it was known */
     const char *fetch_url;             /* NULL: not known, or nothing is fetched */
@@ -43,7 +45,11 @@ struct judgement {
 struct judge *judge_open(const struct config *config, struct error *err) MUST_CHECK;
 void judge_close(struct judge *judge); /* NULL is fine */
 
-void judge_decide(struct judge *judge, struct announcement *announcement,
+/*
+ * `now_ns`: wall clock; of an announcement that waited, the time at which it was first received.
+ * Ages, date variables and wait_ms count from it, and it becomes the announcement's received_ns.
+ */
+void judge_decide(struct judge *judge, struct announcement *announcement, int64_t now_ns,
                   struct judgement *judgement);
 
 /* What the writer is to make of a file that goes to `destination`; points into all of them. */

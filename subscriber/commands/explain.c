@@ -6,6 +6,7 @@
  */
 #include "commands/commands.h"
 
+#include "base/clock.h"
 #include "judge.h"
 #include "stages/dedupe.h"
 
@@ -157,9 +158,15 @@ static void print_malformed(const struct explain *explain, const char *reason)
 
 /* ---- finding ---- */
 
-static char *accept_reason(const struct filter_rule *rule)
+static char *accept_reason(const struct judgement *judgement)
 {
-    return memory_copy(rule ? "the rule accepts it" : "no rule matches and acceptUnmatched is on");
+    const char *reason = judgement->destination.rule ? "the rule accepts it"
+                                                     : "no rule matches and acceptUnmatched is on";
+
+    if (!judgement->wait_ms)
+        return memory_copy(reason);
+    return memory_format("%s; the file is to rest for %.9g s first: fileAgeMin", reason,
+                         (double)judgement->wait_ms / 1000);
 }
 
 static char *reject_reason(const struct judgement *judgement)
@@ -191,12 +198,12 @@ static void explain_announcement(const struct explain *explain, struct announcem
     struct judgement judgement;
     struct finding finding = {0};
 
-    judge_decide(explain->judge, announcement, &judgement);
+    judge_decide(explain->judge, announcement, clock_wall_ns(), &judgement);
     finding.verdict = judgement.accepted ? "accept" : "reject";
     finding.code = judgement.code;
     finding.rel_path = announcement->rel_path;
     finding.rule = judgement.destination.rule;
-    finding.reason = judgement.accepted ? accept_reason(finding.rule) : reject_reason(&judgement);
+    finding.reason = judgement.accepted ? accept_reason(&judgement) : reject_reason(&judgement);
     if (finding.rule)
         finding.rule_text = memory_format("%s %s", finding.rule->accept ? "accept" : "reject",
                                           finding.rule->pattern);

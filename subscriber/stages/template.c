@@ -567,16 +567,17 @@ static const char *piece_of(const char *text, int count, char separator)
     return text;
 }
 
-static bool put_sundew(struct builder *builder, size_t row, const char *file, int64_t now_ns,
+static bool put_sundew(struct builder *builder, size_t row, const struct template_input *input,
                        struct error *err)
 {
     size_t start = sundew_fields[row].start, length = sundew_fields[row].length, all;
-    char now[DATE_SIZE];
-    const char *piece = piece_of(file, sundew_fields[row].part, ':');
+    char received[DATE_SIZE];
+    const char *file = input->file, *piece = piece_of(file, sundew_fields[row].part, ':');
 
-    if (sundew_fields[row].part > 0 && !piece) { /* not told when it was received: now */
-        print_date(&(struct segment){.text = (char[]){"%Y%m%d%H%M%S"}, .utc = true}, now_ns, now);
-        piece = now;
+    if (sundew_fields[row].part > 0 && !piece) { /* the sender did not say: when we received it */
+        print_date(&(struct segment){.text = (char[]){"%Y%m%d%H%M%S"}, .utc = true},
+                   input->announcement->received_ns, received);
+        piece = received;
     }
     all = strcspn(piece, ":");
     if (sundew_fields[row].part == 0) {
@@ -624,7 +625,7 @@ static bool put_segment(struct builder *builder, struct segment *segment,
         put_text(builder, segment->text);
         break;
     case DATE:
-        put_date(builder, segment, clock_wall_ns());
+        put_date(builder, segment, input->announcement->received_ns);
         break;
     case GROUP:
         put_group(builder, segment->number, input);
@@ -640,7 +641,7 @@ static bool put_segment(struct builder *builder, struct segment *segment,
         put_base_path(builder, input->announcement, segment->kind == BASE_PATH_LAST);
         break;
     case SUNDEW:
-        return put_sundew(builder, segment->number, input->file, clock_wall_ns(), err);
+        return put_sundew(builder, segment->number, input, err);
     }
     return true;
 }

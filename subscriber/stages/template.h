@@ -1,10 +1,11 @@
 /*
  * Texts of the operator with variables in them: the `directory` of a rule, and others like it.
  *
- * A variable is worth what the configuration says (${BD}), the clock (${YYYYMMDD}, ${%Y/%m},
- * ${JJJ-2d}), or the announcement: ${1}, ${SOURCE}, ${BUP}. The first two are the operator's and
- * trusted; the last come from strangers. So an expanded template has two parts: the root, which no
- * announcement can change, and the rest below it, still to be cleaned with path_clean().
+ * A variable is worth what the configuration says (${BD}), the time at which the announcement was
+ * received (${YYYYMMDD}, ${%Y/%m}, ${JJJ-2d}), or the announcement itself: ${1}, ${SOURCE}, ${BUP}.
+ * The first two are the operator's and trusted; the last come from strangers. So an expanded
+ * template has two parts: the root, which no announcement can change, and the rest below it, still
+ * to be cleaned with path_clean().
  *
  * Only the operator's text is searched for variables, never what takes the place of one. A '$' that
  * belongs to no variable disappears, as in sr3.

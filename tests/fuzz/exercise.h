@@ -89,8 +89,10 @@ static inline void exercise(const struct envelope *envelope)
     }
     assert(*announcement_match_url(&announcement));
     check_fetch_url(&announcement);
-    announcement_duplicate_key(&announcement, &key, &path);
-    assert(*key && *path != '/' && !strchr(path, '\n'));
+    for (int basis = ANNOUNCEMENT_BY_PATH; basis <= ANNOUNCEMENT_BY_NAME; basis++) {
+        announcement_duplicate_key(&announcement, (enum announcement_basis)basis, &key, &path);
+        assert(*key && *path != '/' && !strchr(path, '\n'));
+    }
     check_filter(mirrored, &announcement);
     check_filter(flat, &announcement);
     announcement_clear(&announcement);

@@ -365,22 +365,53 @@ static const struct {
     {"20250102040312.75 https://h/ /a%20b%23", "n,", "/a%20b%23,20250102T040312.75", "a%20b%23"},
 };
 
+/* the same for other values of nodupe_basis */
+static const struct {
+    enum announcement_basis basis;
+    const char *body, *key, *path;
+} other_bases[] = {
+    {ANNOUNCEMENT_BY_DATA, PUB("\"a/b\",\"identity\":{\"method\":\"md5\",\"value\":\"abc==\"}"),
+     "md5,abc==", "data"},
+    {ANNOUNCEMENT_BY_DATA, PUB("\"/a/b\",\"size\":3"), "/a/b,20250102T040312.75,3", "data"},
+    {ANNOUNCEMENT_BY_DATA, PUB("\"a/b\",\"fileOp\":{\"link\":\"t\"}"), "t", "data"},
+    {ANNOUNCEMENT_BY_DATA, PUB("\"a/b\",\"fileOp\":{\"directory\":\"\"}"), "a/b", "data"},
+    {ANNOUNCEMENT_BY_NAME,
+     PUB("\"a/é b.txt\",\"identity\":{\"method\":\"md5\",\"value\":\"x\"}"),
+     "é b.txt", "é b.txt"},
+    {ANNOUNCEMENT_BY_NAME, PUB("\"b\""), "b", "b"},
+    {ANNOUNCEMENT_BY_NAME, PUB("\"//b\""), "b", "b"},
+    {ANNOUNCEMENT_BY_NAME, PUB("\"a/b\",\"fileOp\":{\"remove\":\"\"}"), "b", "b"},
+    {ANNOUNCEMENT_BY_NAME,
+     PUB("\"a/b/\",\"mtime\":\"20250102T040310\",\"size\":3,"
+         "\"identity\":{\"method\":\"md5\",\"value\":\"x\"}"),
+     "a/b/,20250102T040310,3", ""},
+    {ANNOUNCEMENT_BY_NAME, "20250102040312.75 https://h/ /x/a%20b%23", "a%20b%23", "a%20b%23"},
+};
+
+static void check_key(const char *body, const char *sum, enum announcement_basis basis,
+                      const char *key, const char *path)
+{
+    const char *headers[] = {sum ? "sum" : NULL, sum, NULL};
+    struct announcement got;
+    struct error err = {0};
+    const char *got_key, *got_path;
+
+    if (!parse_texts(NULL, body, headers, &got, &err))
+        fail_msg("'%s': %s", body, err.text);
+    announcement_duplicate_key(&got, basis, &got_key, &got_path);
+    if (strcmp(got_key, key) != 0 || strcmp(got_path, path) != 0)
+        fail_msg("'%s': got '%s' and '%s'", body, got_key, got_path);
+    announcement_clear(&got);
+}
+
 static void duplicate_keys_are_those_of_sr3(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(keys); i++) {
-        const char *headers[] = {keys[i].sum ? "sum" : NULL, keys[i].sum, NULL};
-        struct announcement got;
-        struct error err = {0};
-        const char *key, *path;
-
-        if (!parse_texts(NULL, keys[i].body, headers, &got, &err))
-            fail_msg("'%s': %s", keys[i].body, err.text);
-        announcement_duplicate_key(&got, &key, &path);
-        if (strcmp(key, keys[i].key) != 0 || strcmp(path, keys[i].path) != 0)
-            fail_msg("'%s': got '%s' and '%s'", keys[i].body, key, path);
-        announcement_clear(&got);
-    }
+    for (size_t i = 0; i < COUNT_OF(keys); i++)
+        check_key(keys[i].body, keys[i].sum, ANNOUNCEMENT_BY_PATH, keys[i].key, keys[i].path);
+    for (size_t i = 0; i < COUNT_OF(other_bases); i++)
+        check_key(other_bases[i].body, NULL, other_bases[i].basis, other_bases[i].key,
+                  other_bases[i].path);
 }
 
 static void bodies_beyond_a_mebibyte_are_refused(void **state)
