@@ -24,7 +24,7 @@ int64_t clock_wall_ns(void)
 
 int64_t clock_now_ms(void)
 {
-    return held_now_ms >= 0 ? held_now_ms : clock_read_ns(CLOCK_MONOTONIC) / NS_PER_MS;
+    return held_now_ms >= 0 ? held_now_ms : clock_read_ns(CLOCK_BOOTTIME) / NS_PER_MS;
 }
 
 void clock_hold(int64_t wall_ns, int64_t now_ms)

@@ -26,7 +26,8 @@
 
 struct dedupe {
     struct store *store;
-    int64_t renew_ms;
+    int64_t renew_ms, sure_ms;
+    bool failing; /* the store, when it was looked at last */
     EVP_MAC *mac;
     EVP_MAC_CTX *hash;
     char owner[STORE_OWNER_SIZE]; /* what the tokens of this process begin with */
@@ -108,6 +109,7 @@ struct dedupe *dedupe_open(struct store *store, const struct dedupe_settings *se
 
     dedupe->store = store;
     dedupe->renew_ms = settings->lease_ms / 3;
+    dedupe->sure_ms = settings->lease_ms - settings->lease_ms / 6;
     list_init(&dedupe->held);
     list_init(&dedupe->answers);
     dedupe->bucket_count = BUCKETS_FIRST;
@@ -231,6 +233,7 @@ static void ask(struct dedupe *dedupe, struct dedupe_claim *claim, enum store_ac
     list_remove(&claim->held_link);
     claim->question.action = action;
     claim->asked = true;
+    claim->asked_ms = clock_now_ms();
     store_ask(dedupe->store, &claim->question);
 }
 
@@ -324,6 +327,15 @@ void dedupe_release(struct dedupe *dedupe, struct dedupe_claim *claim)
     request(dedupe, claim, STORE_RELEASE);
 }
 
+void dedupe_forget(struct dedupe *dedupe, struct dedupe_claim *claim)
+{
+    assert(!claim->asked && !list_is_linked(&claim->link));
+    list_remove(&claim->held_link);
+    list_remove(&claim->answer_link);
+    settle(dedupe, claim, DEDUPE_UNKNOWN);
+    claim->sure_until_ms = INT64_MAX; /* it cannot be had, so it need not be waited for */
+}
+
 bool dedupe_withdraw(struct dedupe *dedupe, struct dedupe_claim *claim)
 {
     bool waits = list_is_linked(&claim->link);
@@ -331,6 +343,24 @@ bool dedupe_withdraw(struct dedupe *dedupe, struct dedupe_claim *claim)
     (void)dedupe;
     list_remove(&claim->link);
     return waits;
+}
+
+/* A store that failed may have lost its memory: what is held is not sure until it was asked, which
+ * is done as soon as it answers again. */
+static void watch_store(struct dedupe *dedupe)
+{
+    bool failing = store_failure(dedupe->store) != NULL;
+
+    if (failing == dedupe->failing)
+        return;
+    dedupe->failing = failing;
+    for (struct list_link *link = list_first(&dedupe->held); link;
+         link = list_next(&dedupe->held, link)) {
+        struct dedupe_claim *claim = LIST_ITEM(link, struct dedupe_claim, held_link);
+
+        claim->sure_until_ms = 0;
+        claim->renew_at_ms = 0;
+    }
 }
 
 static void renew_due(struct dedupe *dedupe)
@@ -349,6 +379,7 @@ static void renew_due(struct dedupe *dedupe)
 
 void dedupe_send(struct dedupe *dedupe)
 {
+    watch_store(dedupe);
     renew_due(dedupe);
     store_send(dedupe->store);
 }
@@ -359,6 +390,18 @@ static void hold(struct dedupe *dedupe, struct dedupe_claim *claim)
     claim->held = true;
     claim->renew_at_ms = clock_now_ms() + dedupe->renew_ms;
     list_append(&dedupe->held, &claim->held_link);
+}
+
+/* The lease began when the store answered, which was after it was asked. */
+static void hold_surely(struct dedupe *dedupe, struct dedupe_claim *claim)
+{
+    hold(dedupe, claim);
+    claim->sure_until_ms = claim->asked_ms + dedupe->sure_ms;
+}
+
+bool dedupe_is_sure(const struct dedupe_claim *claim)
+{
+    return clock_now_ms() < claim->sure_until_ms;
 }
 
 static void claim_answered(struct dedupe *dedupe, struct dedupe_claim *claim)
@@ -374,7 +417,7 @@ static void claim_answered(struct dedupe *dedupe, struct dedupe_claim *claim)
     claim->busy_ms = verdict == DEDUPE_BUSY ? claim->question.busy_ms : 0;
     answer(dedupe, claim, verdict);
     if (verdict == DEDUPE_CLAIMED)
-        hold(dedupe, claim);
+        hold_surely(dedupe, claim);
     else
         settle(dedupe, claim, verdict);
 }
@@ -393,20 +436,36 @@ static void end_answered(struct dedupe *dedupe, struct dedupe_claim *claim,
         hold(dedupe, claim);
 }
 
+static void renewed(struct dedupe *dedupe, struct dedupe_claim *claim)
+{
+    switch (claim->question.verdict) {
+    case STORE_LOST:
+        claim->sure_until_ms = 0;
+        if (list_is_linked(&claim->answer_link))
+            claim->verdict = DEDUPE_BUSY; /* before it was known here that it was ours */
+        else
+            answer(dedupe, claim, DEDUPE_LOST);
+        break;
+    case STORE_FAILED:
+        claim->sure_until_ms = 0;
+        hold(dedupe, claim);
+        break;
+    default:
+        hold_surely(dedupe, claim);
+        break;
+    }
+}
+
 /* A confirm that had to wait goes out first, so that those who wait for the claim learn of it. */
 static void renew_answered(struct dedupe *dedupe, struct dedupe_claim *claim)
 {
-    bool lost = claim->question.verdict == STORE_LOST, wanted = claim->wanted;
+    bool lost = claim->question.verdict == STORE_LOST;
 
-    claim->wanted = false;
-    if (wanted)
+    if (claim->wanted)
         ask(dedupe, claim, claim->next);
-    else if (!lost)
-        hold(dedupe, claim);
-    else if (list_is_linked(&claim->answer_link))
-        claim->verdict = DEDUPE_BUSY; /* lost before it was known here that it was ours */
     else
-        answer(dedupe, claim, DEDUPE_LOST);
+        renewed(dedupe, claim);
+    claim->wanted = false;
     if (lost)
         settle(dedupe, claim, DEDUPE_LOST);
 }

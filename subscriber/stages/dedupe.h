@@ -39,7 +39,7 @@ struct dedupe_node { /* private: a place in the table of what this instance work
     struct dedupe_claim *claim;
 };
 
-/* Part of whoever asks; zeroed before its first use. Fields are private but for the last three. */
+/* Part of whoever asks; zeroed before its first use. Fields are private but for the last four. */
 struct dedupe_claim {
     struct store_question question; /* one at a time: a confirm waits for a renewal under way */
     struct dedupe_node by_identity, by_place;
@@ -52,7 +52,9 @@ struct dedupe_claim {
     bool asked;   /* the question is with the store */
     bool wanted;  /* `next` goes out when the renewal under way is answered */
     enum store_action next;
-    int64_t renew_at_ms;
+    int64_t asked_ms, renew_at_ms;
+    /* Steady clock: until then nobody else can have the claim. Other threads may read it. */
+    _Atomic int64_t sure_until_ms;
     enum dedupe_verdict verdict; /* of the last answer */
     int64_t busy_ms;             /* with DEDUPE_BUSY: the longest that the other's claim can live */
     void *ticket;                /* the asker's own */
@@ -86,6 +88,20 @@ void dedupe_identify(struct dedupe *dedupe, struct dedupe_claim *claim, const ch
 void dedupe_claim(struct dedupe *dedupe, struct dedupe_claim *claim);
 void dedupe_confirm(struct dedupe *dedupe, struct dedupe_claim *claim);
 void dedupe_release(struct dedupe *dedupe, struct dedupe_claim *claim);
+
+/*
+ * Whether a held claim is surely ours now. It is not when the lease may have lapsed, because this
+ * process stood still, and after the store failed: it may have forgotten. Then wait: a renewal is
+ * under way, and either makes it sure or ends in DEDUPE_LOST. What is placed without being sure may
+ * take the place of a newer version.
+ */
+bool dedupe_is_sure(const struct dedupe_claim *claim);
+
+/*
+ * Lets go of a claim without a question, after the store failed: what the store knows of it ends
+ * with its lease. No question may be under way.
+ */
+void dedupe_forget(struct dedupe *dedupe, struct dedupe_claim *claim);
 
 /* A claim that only waits for another one of this instance stops waiting. False: it is not. */
 bool dedupe_withdraw(struct dedupe *dedupe, struct dedupe_claim *claim);

@@ -32,6 +32,7 @@ static const char *const verdict_names[] = {
 struct fake {
     struct store store;
     struct list asked, sent, answers;
+    const char *failure;
 };
 
 static void fake_ask(struct store *store, struct store_question *question)
@@ -55,8 +56,7 @@ static struct store_question *fake_take_answer(struct store *store)
 
 static const char *fake_failure(const struct store *store)
 {
-    (void)store;
-    return NULL;
+    return ((const struct fake *)store)->failure;
 }
 
 static void fake_close(struct store *store)
@@ -559,6 +559,81 @@ static void confirm_waits_for_a_renewal(void **state)
     }
 }
 
+/* ---- whether a claim is surely ours ---- */
+
+static void expect_sure(struct scene *scene, char name, bool sure)
+{
+    if (dedupe_is_sure(claim_of(scene, name)) != sure)
+        fail_msg("%c should %sbe sure", name, sure ? "" : "not ");
+}
+
+static void a_claim_is_sure_until_its_lease_may_have_lapsed(void **state)
+{
+    struct scene *scene = *state;
+
+    identify_all(scene);
+    dedupe_claim(scene->dedupe, claim_of(scene, 'a'));
+    dedupe_send(scene->dedupe);
+    pass(4000); /* the answer is slow: the lease may have begun when it was asked */
+    reply(scene, 'a', STORE_CLAIMED);
+    expect_answers(scene, "a claimed");
+    expect_sure(scene, 'a', true);
+    pass(LEASE_MS - LEASE_MS / 6 - 4001);
+    expect_sure(scene, 'a', true);
+    pass(1);
+    expect_sure(scene, 'a', false); /* stood still: no renewal was asked for */
+    expect_sent(scene, "renew a");
+    reply(scene, 'a', STORE_DONE);
+    expect_answers(scene, "");
+    expect_sure(scene, 'a', true);
+    pass(LEASE_MS / 3);
+    expect_sent(scene, "renew a");
+    reply(scene, 'a', STORE_LOST);
+    expect_answers(scene, "a lost");
+    expect_sure(scene, 'a', false);
+}
+
+static void a_store_that_failed_is_asked_again(void **state)
+{
+    struct scene *scene = *state;
+
+    identify_all(scene);
+    take(scene, 'a');
+    take(scene, 'e');
+    scene->fake.failure = "not connected";
+    expect_sent(scene, "renew a, renew e");
+    expect_sure(scene, 'a', false);
+    reply(scene, 'a', STORE_FAILED);
+    reply(scene, 'e', STORE_FAILED);
+    expect_answers(scene, "");
+    expect_sent(scene, "");
+    scene->fake.failure = NULL;
+    expect_sent(scene, "renew a, renew e");
+    reply(scene, 'a', STORE_DONE);
+    reply(scene, 'e', STORE_LOST);
+    expect_answers(scene, "e lost");
+    expect_sure(scene, 'a', true);
+    expect_sure(scene, 'e', false);
+}
+
+static void a_claim_can_be_forgotten(void **state)
+{
+    struct scene *scene = *state;
+
+    identify_all(scene);
+    take(scene, 'a');
+    dedupe_claim(scene->dedupe, claim_of(scene, 'b')); /* waits for a */
+    dedupe_confirm(scene->dedupe, claim_of(scene, 'a'));
+    expect_sent(scene, "confirm a");
+    reply(scene, 'a', STORE_FAILED);
+    expect_answers(scene, "a unknown");
+    dedupe_forget(scene->dedupe, claim_of(scene, 'a'));
+    expect_sure(scene, 'a', true);
+    expect_sent(scene, "claim b");
+    pass(LEASE_MS);
+    expect_sent(scene, "claim b");
+}
+
 static void lose(struct scene *scene)
 {
     identify_all(scene);
@@ -713,7 +788,7 @@ static void instance_die(struct instance *instance)
 static bool overlaps(const struct job *one, const struct job *other)
 {
     return one != other && one->doing == HOLDING && one->until_ms > clock_now_ms()
-        && (one->key == other->key || one->place == other->place);
+           && (one->key == other->key || one->place == other->place);
 }
 
 static void check_alone(struct world *world, const struct job *job)
@@ -848,6 +923,9 @@ int main(void)
         TEST(a_waiter_can_withdraw),
         TEST(leases_are_renewed_when_due),
         cmocka_unit_test(confirm_waits_for_a_renewal),
+        TEST(a_claim_is_sure_until_its_lease_may_have_lapsed),
+        TEST(a_store_that_failed_is_asked_again),
+        TEST(a_claim_can_be_forgotten),
         TEST(a_lost_claim_can_be_confirmed),
         TEST(confirm_takes_the_place_of_an_untaken_loss),
         TEST(a_claim_lost_before_it_was_told_is_busy),
