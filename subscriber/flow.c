@@ -421,7 +421,7 @@ static void take_finished(struct flow *flow, const struct download_result *resul
             (double)result->size_bytes * 1000 / (double)result->duration_ms;
     if (result->fetched) {
         job_advance(job, JOB_FETCHED);
-        writer_finish(file, job->fingerprint);
+        writer_finish(file, job->fingerprint, &job->claim.sure_until_ms);
         return;
     }
     writer_cancel(file);
@@ -467,6 +467,10 @@ static void take_result(struct flow *flow, const struct writer_result *result)
         report_mismatch(flow->report, job, &result->err);
         job->tries++;
         try_later(flow, job, backoff_ms(job->tries, RETRY_FIRST_MS, RETRY_MOST_MS));
+        break;
+    case WRITER_LATE:
+        report_late(flow->report, &result->err);
+        try_later(flow, job, 0);
         break;
     case WRITER_FAILED:
         settle_failure(flow, job, &result->err, false, -1);

@@ -164,6 +164,12 @@ void report_mismatch(struct report *report, const struct job *job, const struct 
                 job->announcement.identity_value ? job->announcement.identity_value : "");
 }
 
+void report_late(struct report *report, const struct error *err)
+{
+    report->metrics.failures++;
+    log_warning("sr3sub.writer place", "%s; it is claimed and fetched again", err->text);
+}
+
 void report_failed(struct report *report, const struct job *job, const struct error *err,
                    int64_t retry_ms)
 {

@@ -363,9 +363,10 @@ bool writer_append(struct writer_file *file, const char *bytes, size_t length)
     return true;
 }
 
-void writer_finish(struct writer_file *file, const char *accept)
+void writer_finish(struct writer_file *file, const char *accept, const _Atomic int64_t *until_ms)
 {
     file->finished = true;
+    file->disk.until_ms = until_ms;
     list_remove(&file->link);
     file->disk.accept = memory_copy(accept);
     if (!file->busy)

@@ -44,6 +44,7 @@ struct writer_plan {
 enum writer_outcome {
     WRITER_PLACED,   /* under its final name, and durable as far as the settings ask */
     WRITER_MISMATCH, /* whole, but not what was announced: nothing was placed */
+    WRITER_LATE,     /* whole, but the time in which it might be placed is over: nothing was */
     WRITER_FAILED    /* see err: ERROR_PERMANENT for an impossible name, otherwise worth a retry */
 };
 
@@ -75,10 +76,11 @@ bool writer_append(struct writer_file *file, const char *bytes, size_t length);
 
 /*
  * All bytes are there: check and place. A file with the fingerprint `accept` (of an earlier result,
- * or NULL) is placed whatever was announced. The file is the writer's from here on; a result will
- * follow.
+ * or NULL) is placed whatever was announced. It is renamed as long as the steady clock is before
+ * *until_ms, which may be moved meanwhile and must live until the result is taken; NULL: whenever.
+ * The file is the writer's from here on; a result will follow.
  */
-void writer_finish(struct writer_file *file, const char *accept);
+void writer_finish(struct writer_file *file, const char *accept, const _Atomic int64_t *until_ms);
 
 /* Gives the file up and removes what was written of it. No result follows. */
 void writer_cancel(struct writer_file *file);

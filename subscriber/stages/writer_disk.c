@@ -290,6 +290,13 @@ bool disk_sync(struct disk_root *root, struct error *err)
 
 void disk_rename(struct disk_file *file, bool sync)
 {
+    if (file->until_ms && clock_now_ms() >= *file->until_ms) {
+        error_set(&file->err, ERROR_TEMPORARY, "place '%s/%s': the claim is not sure any more",
+                  file->root->name, file->name);
+        file->outcome = WRITER_LATE;
+        disk_remove_inflight(file);
+        return;
+    }
     if (renameat(file->inflight_fd, file->inflight_name, file->directory_fd, file->name) != 0) {
         disk_error(file, &file->err, "rename into place");
         file->outcome = WRITER_FAILED;

@@ -36,7 +36,8 @@ struct disk_file {
     char *announced_digest;
     int mode;
     int64_t mtime_ns, atime_ns;
-    char *accept; /* fingerprint to be placed in any case */
+    char *accept;                    /* fingerprint to be placed in any case */
+    const _Atomic int64_t *until_ms; /* not renamed later than that; NULL: no matter when */
 
     int fd, directory_fd, inflight_fd; /* -1 while not open */
     dev_t device;
@@ -63,7 +64,8 @@ void disk_complete(struct disk_file *file, bool sync);
 /* Makes everything written below `root` so far durable, renames included. */
 bool disk_sync(struct disk_root *root, struct error *err) MUST_CHECK;
 
-/* Renames to the final name and lets go; with `sync` the rename is durable on return. */
+/* Renames to the final name, if it is not too late, and lets go; with `sync` the rename is durable
+ * on return. */
 void disk_rename(struct disk_file *file, bool sync);
 
 /* Removes what is there under the inflight name, unless somebody else holds its lock. */

@@ -220,8 +220,8 @@ static void print_digest(const char *method, unsigned seed, size_t size, char te
     unsigned length = 0;
     char *bytes = make_body(seed, size);
 
-    EVP_Digest(bytes, size, digest, &length,
-               strcmp(method, "md5") == 0 ? EVP_md5() : EVP_sha512(), NULL);
+    EVP_Digest(bytes, size, digest, &length, strcmp(method, "md5") == 0 ? EVP_md5() : EVP_sha512(),
+               NULL);
     EVP_EncodeBlock((unsigned char *)text, digest, (int)length);
     free(bytes);
 }
@@ -230,11 +230,8 @@ static void print_digest(const char *method, unsigned seed, size_t size, char te
 
 static struct writer_plan plan_for(const struct scene *scene, const char *path)
 {
-    return (struct writer_plan){.directory = scene->root,
-                                .path = path,
-                                .mode = -1,
-                                .mtime_ns = -1,
-                                .atime_ns = -1};
+    return (struct writer_plan){
+        .directory = scene->root, .path = path, .mode = -1, .mtime_ns = -1, .atime_ns = -1};
 }
 
 static void turn(struct scene *scene)
@@ -287,11 +284,11 @@ static void place_with(struct scene *scene, const struct writer_plan *plan, unsi
     struct writer_file *file = writer_begin(scene->writer, plan, scene);
 
     give(scene, file, scene, seed, size, 16384);
-    writer_finish(file, accept);
+    writer_finish(file, accept, NULL);
     wait_result(scene, result);
 }
 
-static const char *const outcome_names[] = {"placed", "mismatch", "failed"};
+static const char *const outcome_names[] = {"placed", "mismatch", "late", "failed"};
 
 static void expect_placed(const char *what, struct scene *scene, const struct writer_plan *plan,
                           unsigned seed, size_t size)
@@ -408,7 +405,7 @@ static void begin_group(struct scene *scene, size_t group, char *tickets)
         plan.identity_value = digest;
         file = writer_begin(scene->writer, &plan, tickets + i);
         give(scene, file, tickets + i, (unsigned)i, groups[group].bytes, 30000);
-        writer_finish(file, NULL);
+        writer_finish(file, NULL, NULL);
         free(path);
     }
 }
@@ -507,7 +504,7 @@ static void bodies_come_in_pieces(void **state)
             turn(scene);
             if (announced == 0 && access(scene->root, F_OK) == 0 && i == 0)
                 expect_tree("a body without bytes", scene->root, "");
-            writer_finish(file, NULL);
+            writer_finish(file, NULL, NULL);
             wait_result(scene, &result);
             if (result.outcome != WRITER_PLACED || refusals < bodies[i].refusals_min
                 || result.size_bytes != (int64_t)bodies[i].bytes)
@@ -533,8 +530,8 @@ static void nothing_is_seen_before_it_is_whole(void **state)
         turn(scene);
     assert_int_not_equal(access(name, F_OK), 0);
     assert_int_not_equal(access(other_name, F_OK), 0);
-    writer_finish(file, NULL);
-    writer_finish(other, NULL);
+    writer_finish(file, NULL, NULL);
+    writer_finish(other, NULL, NULL);
     assert_int_not_equal(access(name, F_OK), 0);
     wait_result(scene, &result);
     wait_result(scene, &result);
@@ -587,8 +584,8 @@ static void mode_and_times_are_as_planned(void **state)
             if (stat(name, &status) != 0 || (status.st_mode & 07777) != attributes[i].found
                 || !time_is(status.st_mtim, plan.mtime_ns, begun_ns)
                 || !time_is(status.st_atim, plan.atime_ns, begun_ns))
-                fail_msg("attributes %zu, %zu bytes: mode %o, mtime %lld, atime %lld (%s)", i,
-                         size, status.st_mode & 07777, (long long)status.st_mtime,
+                fail_msg("attributes %zu, %zu bytes: mode %o, mtime %lld, atime %lld (%s)", i, size,
+                         status.st_mode & 07777, (long long)status.st_mtime,
                          (long long)status.st_atime, result.err.text);
             free(name);
         }
@@ -630,7 +627,7 @@ static void inflight_names_follow_the_pattern(void **state)
             fail_msg("'%s' for '%s': found '%s', expected '%s'",
                      names[i].inflight ? names[i].inflight : "NULL", names[i].path, found,
                      names[i].pattern);
-        writer_finish(file, NULL);
+        writer_finish(file, NULL, NULL);
         wait_result(scene, &result);
         expect_tree(names[i].pattern, scene->root, names[i].path);
         remove_tree(scene->root);
@@ -640,8 +637,11 @@ static void inflight_names_follow_the_pattern(void **state)
 }
 
 static const char *const bad_patterns[] = {
-    "", "tmp", "/", "/tmp/", "../", "../tmp/", "a/../../b/", "..", ".a..",
-    ".0123456789012345678901234567890123456789012345678901234567890123456789",
+    "",           "tmp",
+    "/",          "/tmp/",
+    "../",        "../tmp/",
+    "a/../../b/", "..",
+    ".a..",       ".0123456789012345678901234567890123456789012345678901234567890123456789",
 };
 
 static void senseless_patterns_are_refused(void **state)
@@ -680,7 +680,7 @@ static void names_may_have_255_bytes(void **state)
         file = begin_on_disk(scene, &plan);
         plan.path = longest;
         expect_placed("while the other one is written", scene, &plan, 2, LARGE);
-        writer_finish(file, NULL);
+        writer_finish(file, NULL, NULL);
         wait_result(scene, &result);
         if (result.outcome != WRITER_PLACED)
             fail_msg("'%s': %s", patterns[i], result.err.text);
@@ -710,7 +710,7 @@ static void versions_do_not_meet(void **state)
             fail_msg("version %zu: %zu inflight files", i, count_files(scene));
     }
     for (size_t i = 0; i < COUNT_OF(files); i++) {
-        writer_finish(files[i], NULL);
+        writer_finish(files[i], NULL, NULL);
         wait_result(scene, &result);
         if (result.outcome != WRITER_PLACED)
             fail_msg("version %zu: %s (%s)", i, outcome_names[result.outcome], result.err.text);
@@ -736,17 +736,16 @@ static void one_version_has_one_writer(void **state)
             give(scene, files[i], &files[i], 5, size, 16384);
         }
         for (size_t i = 0; i < 2; i++)
-            writer_finish(files[i], NULL);
+            writer_finish(files[i], NULL, NULL);
         for (size_t i = 0; i < 2; i++) {
             wait_result(scene, &results[i]);
             placed += results[i].outcome == WRITER_PLACED;
-            refused += results[i].outcome == WRITER_FAILED
-                    && results[i].err.kind == ERROR_TEMPORARY;
+            refused +=
+                results[i].outcome == WRITER_FAILED && results[i].err.kind == ERROR_TEMPORARY;
         }
         if (placed != 1 || refused != 1)
             fail_msg("%zu bytes: %s (%s), %s (%s)", size, outcome_names[results[0].outcome],
-                     results[0].err.text, outcome_names[results[1].outcome],
-                     results[1].err.text);
+                     results[0].err.text, outcome_names[results[1].outcome], results[1].err.text);
         expect_tree("same", scene->root, "same");
         expect_body("same", scene, "same", 5, size);
     }
@@ -759,11 +758,11 @@ static const struct {
     int64_t size_off; /* announced size minus that of the body; -1000: none is announced */
     bool wrong_digest, matches;
 } announced[] = {
-    {"md5", 0, false, true},      {"sha512", 0, false, true},  {"md5", -1000, false, true},
-    {"sha512", -1000, false, true}, {NULL, 0, false, true},    {"arbitrary", 0, true, true},
-    {"cod", -1000, true, true},   {"md5", 0, true, false},     {"sha512", 0, true, false},
-    {"md5", -1000, true, false},  {"sha512", -1000, true, false}, {"md5", 1, false, false},
-    {"sha512", -1, false, false}, {NULL, 1, false, false},     {NULL, -1, false, false},
+    {"md5", 0, false, true},        {"sha512", 0, false, true},     {"md5", -1000, false, true},
+    {"sha512", -1000, false, true}, {NULL, 0, false, true},         {"arbitrary", 0, true, true},
+    {"cod", -1000, true, true},     {"md5", 0, true, false},        {"sha512", 0, true, false},
+    {"md5", -1000, true, false},    {"sha512", -1000, true, false}, {"md5", 1, false, false},
+    {"sha512", -1, false, false},   {NULL, 1, false, false},        {NULL, -1, false, false},
     {"arbitrary", 1, false, false},
 };
 
@@ -786,8 +785,7 @@ static void expect_verdict(struct scene *scene, size_t i, size_t size)
     if (first.outcome != (announced[i].matches ? WRITER_PLACED : WRITER_MISMATCH)
         || first.size_bytes != (int64_t)size || !*first.fingerprint)
         fail_msg("%s: %s, %" PRId64 " bytes, fingerprint '%s' (%s)", what,
-                 outcome_names[first.outcome], first.size_bytes, first.fingerprint,
-                 first.err.text);
+                 outcome_names[first.outcome], first.size_bytes, first.fingerprint, first.err.text);
     expect_tree(what, scene->root, announced[i].matches ? "dir/file" : "");
     if (announced[i].matches)
         return;
@@ -797,8 +795,7 @@ static void expect_verdict(struct scene *scene, size_t i, size_t size)
                  outcome_names[again.outcome], first.fingerprint, again.fingerprint);
     expect_tree(what, scene->root, "");
     place_with(scene, &plan, 1, size, first.fingerprint, &accepted);
-    if (accepted.outcome != WRITER_PLACED
-        || strcmp(accepted.fingerprint, first.fingerprint) != 0)
+    if (accepted.outcome != WRITER_PLACED || strcmp(accepted.fingerprint, first.fingerprint) != 0)
         fail_msg("%s: accepted: %s, fingerprints '%s' and '%s' (%s)", what,
                  outcome_names[accepted.outcome], first.fingerprint, accepted.fingerprint,
                  accepted.err.text);
@@ -836,7 +833,7 @@ static void a_mismatch_is_alone_in_its_group(void **state)
         plan.size_bytes = i == 7 ? 11 : 10;
         file = writer_begin(scene->writer, &plan, &tickets[i]);
         give(scene, file, &tickets[i], 1, 10, 10);
-        writer_finish(file, NULL);
+        writer_finish(file, NULL, NULL);
     }
     for (size_t i = 0; i < COUNT_OF(tickets); i++) {
         struct writer_result result;
@@ -849,6 +846,30 @@ static void a_mismatch_is_alone_in_its_group(void **state)
                      outcome_names[result.outcome]);
     }
     assert_int_equal(count_files(scene), COUNT_OF(tickets) - 1);
+}
+
+/* The time in which it may be placed ends, or is moved, while the file is on its way. */
+static void nothing_is_placed_too_late(void **state)
+{
+    static const int delays_ms[] = {1000, -1}; /* moved by, after the file is finished */
+    struct scene *scene = *state;
+
+    for (size_t i = 0; i < COUNT_OF(delays_ms); i++) {
+        struct writer_plan plan = plan_for(scene, "dir/file");
+        struct writer_file *file = writer_begin(scene->writer, &plan, scene);
+        _Atomic int64_t until_ms = 1000000;
+        struct writer_result result;
+
+        clock_hold(-1, 1000000);
+        give(scene, file, scene, 1, 10, 10);
+        writer_finish(file, NULL, &until_ms);
+        until_ms += delays_ms[i];
+        wait_result(scene, &result);
+        clock_hold(-1, -1);
+        if (result.outcome != (delays_ms[i] > 0 ? WRITER_PLACED : WRITER_LATE)
+            || count_files(scene) != 1)
+            fail_msg("%zu: %s, %zu files", i, outcome_names[result.outcome], count_files(scene));
+    }
 }
 
 static void a_file_is_replaced_as_a_whole(void **state)
@@ -868,8 +889,8 @@ static void a_file_is_replaced_as_a_whole(void **state)
     assert_int_equal(stat(name, &new), 0);
     if (old.st_size != LARGE || old.st_ino == new.st_ino || old.st_nlink != 0
         || pread(fd, &byte, 1, LARGE - 1) != 1)
-        fail_msg("a reader of the replaced file sees %lld bytes, %ju links",
-                 (long long)old.st_size, (uintmax_t)old.st_nlink);
+        fail_msg("a reader of the replaced file sees %lld bytes, %ju links", (long long)old.st_size,
+                 (uintmax_t)old.st_nlink);
     close(fd);
     expect_tree("replaced", scene->root, "dir/file");
     free(name);
@@ -954,8 +975,7 @@ static void obstacles_leave_no_trace(void **state)
             open_writer(scene, below_tmp || k % 2 ? "tmp/" : ".tmp",
                         k % 2 ? WRITER_DURABILITY_EACH : WRITER_DURABILITY_GROUP);
             make_obstacle(scene, obstacles[i].obstacle, obstacles[i].where);
-            expect_failed(obstacles[i].name, scene, &plan, k / 2 ? LARGE : 10,
-                          obstacles[i].kind);
+            expect_failed(obstacles[i].name, scene, &plan, k / 2 ? LARGE : 10, obstacles[i].kind);
             expect_tree(obstacles[i].name, scene->root, obstacles[i].tree);
             expect_outside_untouched(obstacles[i].name, scene);
         }
@@ -1059,8 +1079,8 @@ static void the_directory_is_made(void **state)
     plan.directory = blocked;
     place_with(scene, &plan, 1, LARGE, NULL, &result);
     if (result.outcome != WRITER_FAILED || result.err.kind == ERROR_PERMANENT)
-        fail_msg("below a file: %s, kind %d (%s)", outcome_names[result.outcome],
-                 result.err.kind, result.err.text);
+        fail_msg("below a file: %s, kind %d (%s)", outcome_names[result.outcome], result.err.kind,
+                 result.err.text);
     expect_tree("below a file", scene->root, "file new/er/est/a/b/c");
     make_file_below(scene, "file", "");
     remove_tree(blocked);
@@ -1219,8 +1239,8 @@ static const struct {
     size_t chunks, bytes; /* appended: so many full chunks, then so many bytes */
     int turns;            /* of the loop before the cancel */
 } cancels[] = {
-    {0, 0, 0}, {0, 0, 2}, {0, 10, 0},   {0, 10, 2}, {1, 0, 0},  {1, 1, 0}, {1, 1, 1},
-    {1, 1, 9}, {2, 0, 0}, {2, 0, 9},    {2, 1, 0},  {2, 1, 9}, /* the last two wait for room */
+    {0, 0, 0}, {0, 0, 2}, {0, 10, 0}, {0, 10, 2}, {1, 0, 0}, {1, 1, 0}, {1, 1, 1},
+    {1, 1, 9}, {2, 0, 0}, {2, 0, 9},  {2, 1, 0},  {2, 1, 9}, /* the last two wait for room */
 };
 
 static void a_cancel_leaves_nothing(void **state)
@@ -1274,7 +1294,7 @@ static void close_forgets_what_is_under_way(void **state)
             open_writer(scene, NULL, turns % 2 ? WRITER_DURABILITY_GROUP : WRITER_DURABILITY_EACH);
             file = writer_begin(scene->writer, &plan, scene);
             give(scene, file, scene, 1, sizes[i], CHUNK);
-            writer_finish(file, NULL);
+            writer_finish(file, NULL, NULL);
             if (turns == 1)
                 writer_step(scene->writer);
             for (int k = 1; k < turns; k++)
@@ -1342,6 +1362,7 @@ int main(void)
         CASE(one_version_has_one_writer),
         CASE(only_what_was_announced_is_placed),
         CASE(a_mismatch_is_alone_in_its_group),
+        CASE(nothing_is_placed_too_late),
         CASE(a_file_is_replaced_as_a_whole),
         CASE(obstacles_leave_no_trace),
         CASE(names_too_long_are_permanent),
