@@ -7,7 +7,8 @@
  * not connected, the connection was lost, no answer within the timeout. After a timeout the
  * connection is given up, because answers would no longer be matched with calls.
  *
- * hiredis 0.14 and 1.x differ; redis_link.c is the one file that knows.
+ * Replies are those of hiredis, whose reader is the same in 0.14 and 1.x; nothing else of it is
+ * used.
  */
 #pragma once
 
@@ -38,7 +39,7 @@ typedef void redis_answer(void *ticket, const struct redisReply *reply, const ch
 
 /*
  * Begins to connect. `settings` and `scripts` are copied (but not the scripts' texts). NULL and
- * ERROR_OPERATOR for a URL that makes no sense, or rediss where hiredis has no TLS.
+ * ERROR_OPERATOR for a URL that makes no sense, or rediss where there are no certificates.
  */
 struct redis_link *redis_link_open(struct loop *loop, const struct redis_settings *settings,
                                    const struct redis_script *scripts, size_t script_count,
