@@ -1,11 +1,13 @@
 /*
- * What one file costs in the embedded store: claim and confirm, by the batch.
+ * What one file costs in a store: claim and confirm, by the batch.
  *
- *     store FILE [REMEMBERED [FILES [BATCH]]]
+ *     store FILE|URL [REMEMBERED [FILES [BATCH]]]
  *
- * Adds REMEMBERED placed files to FILE, then measures FILES more; all are new ones in each run.
+ * Adds REMEMBERED placed files to the embedded store in FILE, or to the Redis at URL, then measures
+ * FILES more; all are new ones in each run. What Redis itself uses is in `redis-cli info cpu`.
  */
 #include "store/store.h"
+#include "store/redis_link.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -57,6 +59,8 @@ static void identify(struct store_question *question, uint64_t number)
     scatter(number * 3 + (getenv("MIRROR") ? 1 : 2), question->identity.place);
     snprintf(question->owner, sizeof(question->owner), "0123456789abcdef.12345.%" PRIx64, number);
     question->pub_time_ns = 1735790592751000000 + (int64_t)number;
+    question->path_text = "20250102/WXO-DD/model_gdps/25km/12/003/"
+                          "20250102T12Z_MSC_GDPS_AirTemp_AGL-2m_LatLon0.15_PT003H.grib2";
 }
 
 static void ask(struct store *store, enum store_action action, size_t slot, uint64_t number)
@@ -107,6 +111,23 @@ static void place_files(struct loop *loop, struct store *store, uint64_t from, u
     }
 }
 
+static struct store *open_redis(struct loop *loop, const char *text,
+                                const struct store_settings *settings, struct error *err)
+{
+    struct url url;
+    struct redis_settings redis = {
+        .url = &url, .connect_timeout_ms = 5000, .command_timeout_ms = 10000};
+    struct store *store;
+
+    if (!url_parse(text, &url, err))
+        return NULL;
+    store = store_open_redis(loop, &redis, "sr3.nodupe.subscribe.bench", settings, err);
+    url_clear(&url);
+    for (int turns = 0; store && store_failure(store) && turns < 100; turns++)
+        loop_wait(loop); /* until it is connected */
+    return store;
+}
+
 int main(int argc, char **argv)
 {
     struct store_settings settings = {
@@ -122,8 +143,9 @@ int main(int argc, char **argv)
     double cpu, wall;
 
     if (argc < 2 || batch < 1 || batch > BATCH_MAX)
-        return fprintf(stderr, "store FILE [REMEMBERED [FILES [BATCH]]]\n"), 2;
-    store = store_open_sqlite(loop, argv[1], &settings, &err);
+        return fprintf(stderr, "store FILE|URL [REMEMBERED [FILES [BATCH]]]\n"), 2;
+    store = strstr(argv[1], "://") ? open_redis(loop, argv[1], &settings, &err)
+                                   : store_open_sqlite(loop, argv[1], &settings, &err);
     if (!store)
         return fprintf(stderr, "%s\n", err.text), 1;
     fill(loop, store, first, remembered);
