@@ -1,26 +1,21 @@
 /*
  * The embedded store: one SQLite file, shared by the instances of one host.
  *
- * All questions of one store_send() are one transaction, done in the pool; the connection is only
- * touched by the one piece of work under way. The file is in WAL mode with synchronous NORMAL: a
- * killed process loses nothing, a power cut may lose the last transactions, which costs at most a
- * repeated download. Every row has an end, by the wall clock, which is what the processes share; a
- * row past its end does not count, and a few of them are removed with each transaction.
+ * All questions of one store_send() are one transaction, done in the pool (sqlite_file.c). With
+ * synchronous NORMAL a killed process loses nothing, a power cut may lose the last transactions,
+ * which costs at most a repeated download. Every row has an end, by the wall clock, which is what
+ * the processes share; a row past its end does not count, and a few of them are removed with each
+ * transaction.
  */
 #include "store/store.h"
 
-#include "base/clock.h"
+#include "store/sqlite_file.h"
 
-#include <sqlite3.h>
 #include <stdlib.h>
-#include <string.h>
-
-#define SCHEMA_VERSION  1
-#define BUSY_TIMEOUT_MS 5000
 
 /* The two kinds of id differ in length, so they can share a table. */
-#define ANNOUNCEMENT_SIZE ((int)offsetof(struct store_identity, place)) /* path and key */
-#define PLACE_SIZE        ((int)sizeof(((struct store_identity *)0)->place))
+#define ANNOUNCEMENT_SIZE offsetof(struct store_identity, place) /* path and key */
+#define PLACE_SIZE        sizeof(((struct store_identity *)0)->place)
 
 /* Keys are hashes, so each file changes a page of its own, and most of what it costs is to read,
  * log and write back that page. Pages of 1024 to 4096 bytes, more cache and a longer log made no
@@ -33,34 +28,10 @@
     "PRAGMA wal_autocheckpoint=2048;"                                                              \
     "PRAGMA journal_size_limit=8388608;"
 
-/* What is known of announcements (32 bytes: path and key) and of places (16 bytes) is one table:
- * the place of a mirrored file has the hash of its path, so that both rows lie on one page. */
-#define SCHEMA                                                                                     \
-    "CREATE TABLE IF NOT EXISTS known"                                                             \
-    "    (id BLOB PRIMARY KEY, expires INTEGER NOT NULL, pub_time_ns INTEGER NOT NULL)"            \
-    "    WITHOUT ROWID;"                                                                           \
-    "CREATE INDEX IF NOT EXISTS known_expires ON known (expires);"                                 \
-    "CREATE TABLE IF NOT EXISTS claim"                                                             \
-    "    (id BLOB PRIMARY KEY, expires INTEGER NOT NULL, owner TEXT NOT NULL) WITHOUT ROWID;"      \
-    "PRAGMA user_version=1;"
-
-enum statement {
-    BEGIN,
-    COMMIT,
-    LOOK,
-    REMEMBER,
-    TAKE,
-    RENEW,
-    DROP,
-    FORGET_KNOWN,
-    FORGET_CLAIMS,
-    STATEMENTS
-};
+enum statement { LOOK, REMEMBER, TAKE, RENEW, DROP, FORGET_KNOWN, FORGET_CLAIMS, STATEMENTS };
 
 /* In all of them ?1 is the announcement or the one id, ?2 the place, ?3 the time, ?4 the owner. */
 static const char *const statement_texts[STATEMENTS] = {
-    [BEGIN] = "BEGIN IMMEDIATE",
-    [COMMIT] = "COMMIT",
     [LOOK] = "SELECT (SELECT expires FROM known WHERE id = ?1),"
              " (SELECT pub_time_ns FROM known WHERE id = ?2 AND expires > ?3),"
              " (SELECT expires FROM claim WHERE id = ?1 AND owner <> ?4),"
@@ -80,22 +51,8 @@ static const char *const statement_texts[STATEMENTS] = {
 struct sqlite {
     struct store store; /* first: this is what the callers hold */
     struct store_settings settings;
-    struct loop *loop;
-    char *path;
-    sqlite3 *db;
-    sqlite3_stmt *statements[STATEMENTS];
-
-    struct list asked;   /* gathered since the last send */
-    struct list sent;    /* wait until the work under way is done */
-    struct list working; /* the work's own while it is under way */
-    struct list answers;
-    bool busy; /* work is under way */
-
-    int64_t now_ms;           /* of the transaction, by the wall clock */
+    struct sqlite_file file;
     int64_t forget_claims_ms; /* when lapsed claims are removed next */
-    int code;                 /* the first thing that went wrong in it, SQLITE_OK: nothing */
-    struct error problem;     /* what that means */
-    char *failure;            /* the problem of the last transaction, for the callers */
 };
 
 static struct sqlite *sqlite_of(const struct store *store)
@@ -103,42 +60,20 @@ static struct sqlite *sqlite_of(const struct store *store)
     return (struct sqlite *)store;
 }
 
-/* Keeps the first problem; what follows it in the transaction is not done any more. */
-static void note(struct sqlite *sqlite, int code)
+static struct store_question *question_of(struct list_link *link)
 {
-    bool passes = code == SQLITE_BUSY || code == SQLITE_LOCKED;
-    bool broken = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
-
-    if (sqlite->code != SQLITE_OK || code == SQLITE_OK || code == SQLITE_DONE)
-        return;
-    sqlite->code = code;
-    error_set(&sqlite->problem, passes ? ERROR_TEMPORARY : ERROR_OPERATOR, "store '%s': %s%s",
-              sqlite->path, sqlite->db ? sqlite3_errmsg(sqlite->db) : sqlite3_errstr(code),
-              broken ? "; the file may be removed, at the cost of repeated downloads" : "");
+    return LIST_ITEM(link, struct store_question, link);
 }
 
-/* The file is fine for SQLite, but not for us. */
-static void refuse(struct sqlite *sqlite, const char *reason)
+static void bind_id(struct sqlite *sqlite, enum statement which, int at, const void *id,
+                    size_t size)
 {
-    if (sqlite->code != SQLITE_OK)
-        return;
-    sqlite->code = SQLITE_ERROR;
-    error_set(&sqlite->problem, ERROR_OPERATOR, "store '%s': %s", sqlite->path, reason);
-}
-
-static void bind_id(struct sqlite *sqlite, enum statement which, int at, const void *id, int size)
-{
-    note(sqlite, sqlite3_bind_blob(sqlite->statements[which], at, id, size, SQLITE_STATIC));
+    sqlite_file_bind_bytes(&sqlite->file, which, at, id, size);
 }
 
 static void bind_number(struct sqlite *sqlite, enum statement which, int at, int64_t number)
 {
-    note(sqlite, sqlite3_bind_int64(sqlite->statements[which], at, number));
-}
-
-static void bind_owner(struct sqlite *sqlite, enum statement which, const char *owner)
-{
-    note(sqlite, sqlite3_bind_text(sqlite->statements[which], 4, owner, -1, SQLITE_STATIC));
+    sqlite_file_bind_number(&sqlite->file, which, at, number);
 }
 
 static void bind_question(struct sqlite *sqlite, enum statement which,
@@ -146,29 +81,22 @@ static void bind_question(struct sqlite *sqlite, enum statement which,
 {
     bind_id(sqlite, which, 1, &question->identity, ANNOUNCEMENT_SIZE);
     bind_id(sqlite, which, 2, question->identity.place, PLACE_SIZE);
-    bind_owner(sqlite, which, question->owner);
+    sqlite_file_bind_text(&sqlite->file, which, 4, question->owner);
 }
 
-/* True when there is a row; sqlite3_reset() is the caller's then. */
 static bool step(struct sqlite *sqlite, enum statement which)
 {
-    int code = sqlite->code == SQLITE_OK ? sqlite3_step(sqlite->statements[which]) : SQLITE_DONE;
-
-    if (code == SQLITE_ROW)
-        return true;
-    note(sqlite, code);
-    sqlite3_reset(sqlite->statements[which]);
-    return false;
+    return sqlite_file_step(&sqlite->file, which);
 }
 
-static void remember(struct sqlite *sqlite, const void *id, int size, int64_t ttl_ms,
+static void remember(struct sqlite *sqlite, const void *id, size_t size, int64_t ttl_ms,
                      int64_t pub_time_ns)
 {
     if (ttl_ms <= 0)
         return;
     bind_id(sqlite, REMEMBER, 1, id, size);
-    bind_number(sqlite, REMEMBER, 3, sqlite->now_ms);
-    bind_number(sqlite, REMEMBER, 5, sqlite->now_ms + ttl_ms);
+    bind_number(sqlite, REMEMBER, 3, sqlite->file.now_ms);
+    bind_number(sqlite, REMEMBER, 5, sqlite->file.now_ms + ttl_ms);
     bind_number(sqlite, REMEMBER, 6, pub_time_ns);
     step(sqlite, REMEMBER);
 }
@@ -202,19 +130,20 @@ struct facts {
 
 static int64_t column_left_ms(struct sqlite *sqlite, int column)
 {
-    int64_t left_ms = sqlite3_column_int64(sqlite->statements[LOOK], column) - sqlite->now_ms;
+    int64_t left_ms =
+        sqlite3_column_int64(sqlite->file.statements[LOOK], column) - sqlite->file.now_ms;
 
     return left_ms > 0 ? left_ms : 0; /* no row is NULL, which reads as 0 */
 }
 
 static struct facts look(struct sqlite *sqlite, const struct store_question *question)
 {
-    sqlite3_stmt *statement = sqlite->statements[LOOK];
+    sqlite3_stmt *statement = sqlite->file.statements[LOOK];
     struct facts facts = {0};
     int64_t place_ms;
 
     bind_question(sqlite, LOOK, question);
-    bind_number(sqlite, LOOK, 3, sqlite->now_ms);
+    bind_number(sqlite, LOOK, 3, sqlite->file.now_ms);
     if (!step(sqlite, LOOK))
         return facts;
     facts.placed_ms = column_left_ms(sqlite, 0);
@@ -231,7 +160,7 @@ static struct facts look(struct sqlite *sqlite, const struct store_question *que
 static void take_claims(struct sqlite *sqlite, const struct store_question *question)
 {
     bind_question(sqlite, TAKE, question);
-    bind_number(sqlite, TAKE, 5, sqlite->now_ms + sqlite->settings.lease_ms);
+    bind_number(sqlite, TAKE, 5, sqlite->file.now_ms + sqlite->settings.lease_ms);
     step(sqlite, TAKE);
 }
 
@@ -259,9 +188,9 @@ static enum store_verdict claim(struct sqlite *sqlite, struct store_question *qu
 static enum store_verdict renew(struct sqlite *sqlite, struct store_question *question)
 {
     bind_question(sqlite, RENEW, question);
-    bind_number(sqlite, RENEW, 5, sqlite->now_ms + sqlite->settings.lease_ms);
+    bind_number(sqlite, RENEW, 5, sqlite->file.now_ms + sqlite->settings.lease_ms);
     step(sqlite, RENEW);
-    if (sqlite3_changes(sqlite->db) == 2 || claim(sqlite, question) == STORE_CLAIMED)
+    if (sqlite3_changes(sqlite->file.db) == 2 || claim(sqlite, question) == STORE_CLAIMED)
         return STORE_DONE;
     question->busy_ms = 0;
     release(sqlite, question);
@@ -291,7 +220,7 @@ static void decide(struct sqlite *sqlite, struct store_question *question)
  * becomes long. */
 static void forget_known(struct sqlite *sqlite, int64_t questions)
 {
-    bind_number(sqlite, FORGET_KNOWN, 3, sqlite->now_ms);
+    bind_number(sqlite, FORGET_KNOWN, 3, sqlite->file.now_ms);
     bind_number(sqlite, FORGET_KNOWN, 5, 2 * questions);
     step(sqlite, FORGET_KNOWN);
 }
@@ -300,89 +229,51 @@ static void forget_known(struct sqlite *sqlite, int64_t questions)
  * what a killed process left. That spares the many that come and go an index. */
 static void forget_claims(struct sqlite *sqlite)
 {
-    if (sqlite->now_ms < sqlite->forget_claims_ms)
+    if (sqlite->file.now_ms < sqlite->forget_claims_ms)
         return;
-    sqlite->forget_claims_ms = sqlite->now_ms + sqlite->settings.lease_ms;
-    bind_number(sqlite, FORGET_CLAIMS, 3, sqlite->now_ms);
+    sqlite->forget_claims_ms = sqlite->file.now_ms + sqlite->settings.lease_ms;
+    bind_number(sqlite, FORGET_CLAIMS, 3, sqlite->file.now_ms);
     step(sqlite, FORGET_CLAIMS);
 }
 
-/* Whatever the statements did so far is undone. */
-static void fail_all(struct sqlite *sqlite)
+static void sqlite_decide(struct sqlite_file *file)
 {
-    struct list_link *link;
-
-    if (!sqlite3_get_autocommit(sqlite->db))
-        sqlite3_exec(sqlite->db, "ROLLBACK", NULL, NULL, NULL);
-    for (link = list_first(&sqlite->working); link; link = list_next(&sqlite->working, link))
-        LIST_ITEM(link, struct store_question, link)->verdict = STORE_FAILED;
-}
-
-/* In the pool. The time is taken when the file is ours, which may have taken long. */
-static void work(void *context)
-{
-    struct sqlite *sqlite = context;
+    struct sqlite *sqlite = (struct sqlite *)((char *)file - offsetof(struct sqlite, file));
     struct list_link *link;
     int64_t questions = 0;
 
-    sqlite->code = SQLITE_OK;
-    step(sqlite, BEGIN);
-    sqlite->now_ms = clock_wall_ns() / NS_PER_MS;
-    for (link = list_first(&sqlite->working); link && sqlite->code == SQLITE_OK;
-         link = list_next(&sqlite->working, link), questions++)
-        decide(sqlite, LIST_ITEM(link, struct store_question, link));
+    for (link = list_first(&file->working); link && file->code == SQLITE_OK;
+         link = list_next(&file->working, link), questions++)
+        decide(sqlite, question_of(link));
     forget_known(sqlite, questions);
     forget_claims(sqlite);
-    step(sqlite, COMMIT);
-    if (sqlite->code != SQLITE_OK)
-        fail_all(sqlite);
 }
 
-static void start_work(struct sqlite *sqlite);
-
-static void work_done(void *context)
+static void sqlite_fail(struct list_link *link)
 {
-    struct sqlite *sqlite = context;
-
-    sqlite->busy = false;
-    memory_replace(&sqlite->failure,
-                   sqlite->code == SQLITE_OK ? NULL : memory_copy(sqlite->problem.text));
-    list_append_all(&sqlite->answers, &sqlite->working);
-    start_work(sqlite);
-}
-
-static void start_work(struct sqlite *sqlite)
-{
-    if (sqlite->busy || list_is_empty(&sqlite->sent))
-        return;
-    sqlite->busy = true;
-    list_append_all(&sqlite->working, &sqlite->sent);
-    loop_work(sqlite->loop, work, work_done, sqlite);
+    question_of(link)->verdict = STORE_FAILED;
 }
 
 static void sqlite_ask(struct store *store, struct store_question *question)
 {
-    list_append(&sqlite_of(store)->asked, &question->link);
+    sqlite_file_ask(&sqlite_of(store)->file, &question->link);
 }
 
 static void sqlite_send(struct store *store)
 {
-    struct sqlite *sqlite = sqlite_of(store);
-
-    list_append_all(&sqlite->sent, &sqlite->asked);
-    start_work(sqlite);
+    sqlite_file_send(&sqlite_of(store)->file);
 }
 
 static struct store_question *sqlite_take_answer(struct store *store)
 {
-    struct list_link *link = list_take_first(&sqlite_of(store)->answers);
+    struct list_link *link = sqlite_file_take_answer(&sqlite_of(store)->file);
 
-    return link ? LIST_ITEM(link, struct store_question, link) : NULL;
+    return link ? question_of(link) : NULL;
 }
 
 static const char *sqlite_failure(const struct store *store)
 {
-    return sqlite_of(store)->failure;
+    return sqlite_of(store)->file.failure;
 }
 
 /* What was sent is still done: at the end of a run these are the releases. */
@@ -390,13 +281,7 @@ static void sqlite_close(struct store *store)
 {
     struct sqlite *sqlite = sqlite_of(store);
 
-    while (sqlite->busy)
-        loop_wait(sqlite->loop);
-    for (size_t i = 0; i < STATEMENTS; i++)
-        sqlite3_finalize(sqlite->statements[i]);
-    sqlite3_close(sqlite->db);
-    free(sqlite->failure);
-    free(sqlite->path);
+    sqlite_file_close(&sqlite->file);
     free(sqlite);
 }
 
@@ -408,79 +293,13 @@ static const struct store_functions sqlite_functions = {
     .close = sqlite_close,
 };
 
-static void execute(struct sqlite *sqlite, const char *text)
-{
-    if (sqlite->code == SQLITE_OK)
-        note(sqlite, sqlite3_exec(sqlite->db, text, NULL, NULL, NULL));
-}
-
-static sqlite3_stmt *prepare(struct sqlite *sqlite, const char *text)
-{
-    sqlite3_stmt *statement = NULL;
-
-    if (sqlite->code == SQLITE_OK)
-        note(sqlite,
-             sqlite3_prepare_v3(sqlite->db, text, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL));
-    return statement;
-}
-
-static void open_file(struct sqlite *sqlite)
-{
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-
-    note(sqlite, sqlite3_open_v2(sqlite->path, &sqlite->db, flags, NULL));
-    if (sqlite->code == SQLITE_OK)
-        note(sqlite, sqlite3_busy_timeout(sqlite->db, BUSY_TIMEOUT_MS));
-    execute(sqlite, FILE_SETUP);
-}
-
-static int begin_wal(struct sqlite *sqlite)
-{
-    sqlite3_stmt *statement = prepare(sqlite, "PRAGMA journal_mode=WAL");
-    int code = statement ? sqlite3_step(statement) : SQLITE_DONE;
-
-    if (code == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(statement, 0), "wal") != 0)
-        refuse(sqlite, "its file system has no shared memory; put it on a local disk");
-    sqlite3_finalize(statement);
-    return code == SQLITE_ROW ? SQLITE_DONE : code;
-}
-
-/* Two processes that both change the mode of a new file would wait for each other for ever, so
- * SQLite does not wait here, whatever the timeout. */
-static void begin_wal_patiently(struct sqlite *sqlite)
-{
-    int code = begin_wal(sqlite);
-
-    for (int tries = 0; code == SQLITE_BUSY && tries < BUSY_TIMEOUT_MS / 10; tries++) {
-        sqlite3_sleep(10);
-        code = begin_wal(sqlite);
-    }
-    note(sqlite, code);
-}
-
-static int64_t read_version(struct sqlite *sqlite)
-{
-    sqlite3_stmt *statement = prepare(sqlite, "PRAGMA user_version");
-    int64_t version = 0;
-
-    if (statement && sqlite3_step(statement) == SQLITE_ROW)
-        version = sqlite3_column_int64(statement, 0);
-    note(sqlite, sqlite3_finalize(statement));
-    return version;
-}
-
-static void make_schema(struct sqlite *sqlite)
-{
-    int64_t version;
-
-    execute(sqlite, "BEGIN IMMEDIATE");
-    version = read_version(sqlite);
-    if (version > SCHEMA_VERSION)
-        refuse(sqlite, "written by a newer version of sr3sub");
-    if (version < SCHEMA_VERSION)
-        execute(sqlite, SCHEMA);
-    execute(sqlite, "COMMIT");
-}
+static const struct sqlite_file_use sqlite_use = {
+    .setup = FILE_SETUP,
+    .statements = statement_texts,
+    .statement_count = STATEMENTS,
+    .decide = sqlite_decide,
+    .fail = sqlite_fail,
+};
 
 struct store *store_open_sqlite(struct loop *loop, const char *path,
                                 const struct store_settings *settings, struct error *err)
@@ -489,21 +308,8 @@ struct store *store_open_sqlite(struct loop *loop, const char *path,
 
     sqlite->store.functions = &sqlite_functions;
     sqlite->settings = *settings;
-    sqlite->loop = loop;
-    sqlite->path = memory_copy(path);
-    list_init(&sqlite->asked);
-    list_init(&sqlite->sent);
-    list_init(&sqlite->working);
-    list_init(&sqlite->answers);
-
-    open_file(sqlite);
-    begin_wal_patiently(sqlite);
-    make_schema(sqlite);
-    for (size_t i = 0; i < STATEMENTS; i++)
-        sqlite->statements[i] = prepare(sqlite, statement_texts[i]);
-    if (sqlite->code == SQLITE_OK)
+    if (sqlite_file_open(&sqlite->file, loop, path, &sqlite_use, err))
         return &sqlite->store;
-    *err = sqlite->problem;
     sqlite_close(&sqlite->store);
     return NULL;
 }
