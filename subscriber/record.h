@@ -10,8 +10,9 @@
  *      "headers": {"sum": "d,735f...", ...}, "body": "20250102040312.75 http://... /obs/x"}
  *
  * Times are UTC in the form of announcements. A member that is empty or unknown is left out. Where
- * a header's value or the body is no UTF-8, or has a NUL, {"base64": "..."} takes the place of the
- * text.
+ * a header's value, the body or another text is no UTF-8, or has a NUL, {"base64": "..."} takes its
+ * place. Headers whose name is no such text are left out, no reader asks for them; of those with
+ * the same name the last one counts.
  */
 #pragma once
 
