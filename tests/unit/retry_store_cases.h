@@ -329,7 +329,7 @@ static inline void bodies_are_bytes(void **state)
     question.body = big;
     for (size_t i = 0; i < 12; i++) {
         memset(question.id, (int)(17 * i), sizeof(question.id));
-        question.delay_ms = -(int64_t)i;
+        question.delay_ms = -10000 * (int64_t)i;
         question.body_size = BIG_SIZE - i;
         ask(scene, scene->stores[0], &question);
     }
@@ -369,7 +369,7 @@ static inline void one_send_answers_many(void **state)
     struct taken taken;
 
     for (int i = 0; i < 200; i++) {
-        questions[i] = question_of(RETRY_KEEP, i, -i);
+        questions[i] = question_of(RETRY_KEEP, i, -10000 * i);
         questions[i].body = "x";
         questions[i].body_size = 1;
         retry_store_ask(scene->stores[0], &questions[i]);
