@@ -2,16 +2,14 @@
 #include "cli.h"
 
 #include "base/log.h"
-#include "base/path.h"
 #include "commands/commands.h"
+#include "running.h"
 #include "settings/config.h"
 #include "settings/convert.h"
 #include "settings/manual.h"
 #include "subscriber.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -260,39 +258,16 @@ static bool open_log(const struct config *config, struct error *err)
     return log_open(&settings, err);
 }
 
-static char *pid_path(const struct config *config)
-{
-    return memory_format("%s/%s_%s_%02d.pid", config->subscription_dir, config->component,
-                         config->name, config->instance);
-}
-
-/* As sr3: the decimal number, no newline. Nothing here depends on it. */
-static bool write_pid(const char *path, struct error *err)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-    if (fd < 0 || dprintf(fd, "%d", (int)getpid()) < 0) {
-        error_set(err, ERROR_OPERATOR, "write '%s': %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
-    close(fd);
-    return true;
-}
-
 static bool run_foreground(const struct config *config, struct error *err)
 {
-    char *pid = pid_path(config);
+    struct running *running;
     bool ran;
 
     for (size_t i = 0; i < config->warning_count; i++)
         log_warning("sarracenia.config parse", "%s", config->warnings[i]);
-    ran = path_make_directory(config->subscription_dir, 0775, err) && write_pid(pid, err)
-          && subscriber_run(config, err);
-    if (ran)
-        unlink(pid);
-    free(pid);
+    running = running_begin(config, err);
+    ran = running && subscriber_run(config, err);
+    running_end(running);
     return ran;
 }
 

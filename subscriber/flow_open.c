@@ -1,55 +1,20 @@
 /* Opening the stages: what each needs to know of the configuration. And closing them. */
 #include "flow.h"
 
-#include "settings/config.h"
+#include "broker_settings.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define LEASE_MS            30000
 #define LATEST_TTL_LEAST_MS 3600000
-#define PREFETCH_DEFAULT    256
 
 static bool open_broker(struct flow *flow, struct error *err)
 {
-    const struct config *config = flow->config;
-    struct broker_binding *bindings =
-        memory_resize(NULL, config->binding_count + 1, sizeof(*bindings));
-    const struct url *url = &config->broker.parts;
-    bool tls = strcmp(url->scheme, "amqps") == 0;
-    enum broker_tls verify =
-        config->tls_rigour == CONFIG_TLS_LAX ? BROKER_TLS_LAX : BROKER_TLS_VERIFY;
+    struct broker_settings_kept kept;
+    struct broker_settings settings = broker_settings_for(flow->config, &kept);
 
-    for (size_t i = 0; i < config->binding_count; i++)
-        bindings[i] = (struct broker_binding){.exchange = config->bindings[i].exchange,
-                                              .topic = config->bindings[i].topic};
-    flow->broker =
-        broker_open(flow->loop,
-                    &(struct broker_settings){
-                        .host = url->host,
-                        .port = url->port ? url->port
-                                : tls     ? 5671
-                                          : 5672,
-                        .tls = tls ? verify : BROKER_TLS_OFF,
-                        .vhost = config->broker_vhost,
-                        .user = url->user,
-                        .password = url->password,
-                        .url = config->broker_url,
-                        .queue = config->queue,
-                        .declare = config->queue_declare,
-                        .bind = config->queue_bind,
-                        .durable = config->durable,
-                        .auto_delete = config->auto_delete,
-                        .expire_ms = config->expire_ms,
-                        .message_ttl_ms = config->message_age_max_ms,
-                        .bindings = bindings,
-                        .binding_count = config->binding_count,
-                        .prefetch = config->prefetch > 0 ? config->prefetch : PREFETCH_DEFAULT,
-                        .heartbeat_s = (int)(config->amqp_heartbeat_ms / 1000),
-                        .connect_timeout_ms = config->connect_timeout_ms,
-                    },
-                    err);
-    free(bindings);
+    flow->broker = broker_open(flow->loop, &settings, err);
+    broker_settings_kept_clear(&kept);
     return flow->broker != NULL;
 }
 

@@ -451,6 +451,7 @@ void config_free(struct config *config)
     free(config->broker_url);
     free(config->broker_vhost);
     free(config->queue);
+    free(config->queue_name_path);
     free(config->nodupe_base);
     free(config->path);
     free(config->config_dir);

@@ -80,8 +80,9 @@ struct config_rule {
 /* A subtopic line. */
 struct config_binding {
     char *exchange;
-    char *topic;      /* with its prefix, levels separated by '.' */
-    const char *file; /* where the line stands; NULL: there is none */
+    char *topic;          /* with its prefix, levels separated by '.' */
+    size_t prefix_length; /* how many letters of the topic are its prefix; 0: there is none */
+    const char *file;     /* where the line stands; NULL: there is none */
     int line;
 };
 
@@ -116,10 +117,11 @@ struct config {
     struct config_variable *headers; /* of `header` lines */
     size_t header_count;
 
-    char *broker_url;   /* for messages: with user and port, without password */
-    char *broker_vhost; /* "/" unless the URL has one */
-    char *queue;        /* the name to be used */
-    char *nodupe_base;  /* prefix of keys shared with sr3, at most 64 bytes */
+    char *broker_url;      /* for messages: with user and port, without password */
+    char *broker_vhost;    /* "/" unless the URL has one */
+    char *queue;           /* the name to be used */
+    char *queue_name_path; /* sr3's file that keeps the name when there is no queueName */
+    char *nodupe_base;     /* prefix of keys shared with sr3, at most 64 bytes */
     struct credentials *credentials;
 
     char *path;                    /* of the configuration file */

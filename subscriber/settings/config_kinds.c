@@ -122,6 +122,7 @@ bool config_kinds_add_binding(struct config *config, const char *topic, struct e
     config->bindings[config->binding_count++] = (struct config_binding){
         .exchange = memory_copy(config->exchange),
         .topic = whole,
+        .prefix_length = prefix ? strlen(prefix) : 0,
         .file = current ? config_notes_keep_file(config, current->file) : NULL,
         .line = current ? current->line : 0};
     return true;

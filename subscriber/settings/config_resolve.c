@@ -13,6 +13,8 @@
 #include "settings/config_pending.h"
 #include "settings/config_table.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,27 +75,51 @@ static bool mentions(const char *written, const char *const *variables, size_t c
     return false;
 }
 
+static bool differs_by_start(const char *written)
+{
+    static const char *const by_start[] = {"${RAND8}", "${RANDID}"};
+
+    return mentions(written, by_start, COUNT_OF(by_start));
+}
+
+static void warn_of_shared_name(struct config *config)
+{
+    char *text = memory_format("%s: the queue '%s' is shared with everybody else who uses "
+                               "this name as anonymous; set queueName or queueShare",
+                               config->path, config->queue);
+
+    config_notes_warn(config, text);
+    free(text);
+}
+
+static void warn_of_remembered_name(struct config *config)
+{
+    char *text = memory_format("%s: the name of the queue, '%s', is remembered in '%s'; instances "
+                               "that do not have this file use another one: set queueName to it",
+                               config->path, config->queue, config->queue_name_path);
+
+    config_notes_warn(config, text);
+    free(text);
+}
+
 /* Instances that do not agree on the queue's name fetch every file once each. */
 static void warn_of_queue(struct config *config)
 {
-    static const char *const by_start[] = {"${RAND8}", "${RANDID}"};
     static const char *const by_instance[] = {"${INSTANCE}", "${SR_INSTANCE}", "${SR3_INSTANCE}"};
     static const char *const by_host[] = {"${HOSTNAME}", "${HOSTDIR}"};
     enum config_option option =
         config->queue_name ? CONFIG_OPTION_queue_name : CONFIG_OPTION_queue_share;
     const char *written =
         config->queue_name ? config->loader->queue_written : config->loader->share_written;
-    bool checking = config->loader->request->checking;
+    const struct config_request *request = config->loader->request;
+    bool checking = request->checking;
+    /* more instances than this host was to have, or the command line of containers */
+    bool scaled = config->instance > config->instances || request->from_config_option;
 
     if (!config->queue_name && !config->queue_share) {
-        if (!strcmp(config->broker.parts.user, "anonymous")) {
-            char *text = memory_format("%s: the queue '%s' is shared with everybody else who uses "
-                                       "this name as anonymous; set queueName or queueShare",
-                                       config->path, config->queue);
-            config_notes_warn(config, text);
-            free(text);
-        }
-    } else if (mentions(written, by_start, COUNT_OF(by_start)))
+        if (!strcmp(config->broker.parts.user, "anonymous"))
+            warn_of_shared_name(config);
+    } else if (differs_by_start(written))
         config_notes_warn_origin(config, option,
                                  "the queue gets another name at each start, so announcements "
                                  "between two starts are lost");
@@ -101,29 +127,69 @@ static void warn_of_queue(struct config *config)
              && mentions(written, by_instance, COUNT_OF(by_instance)))
         config_notes_warn_origin(config, option,
                                  "each instance gets a queue of its own and fetches every file");
-    else if ((config->instance > config->instances || checking)
-             && mentions(written, by_host, COUNT_OF(by_host)))
+    else if ((scaled || checking) && mentions(written, by_host, COUNT_OF(by_host)))
         config_notes_warn_origin(config, option,
                                  "each host or container gets a queue of its own and fetches "
                                  "every file");
 }
 
+/* What sr3, or we, called the queue when nobody chose a name; allocated, or NULL. */
+static char *read_queue_name(const char *path)
+{
+    char name[CONFIG_AMQP_NAME_MAX + 2];
+    FILE *file = fopen(path, "re");
+    size_t length;
+
+    if (!file)
+        return NULL;
+    length = fread(name, 1, sizeof(name), file);
+    fclose(file);
+    while (length && isspace((unsigned char)name[length - 1]))
+        length--;
+    for (size_t i = 0; i < length; i++)
+        if (iscntrl((unsigned char)name[i]))
+            return NULL;
+    return length && length <= CONFIG_AMQP_NAME_MAX ? memory_copy_bytes(name, length) : NULL;
+}
+
+static char *make_queue_name(const struct config *config)
+{
+    return memory_format("q_%s." CONFIG_COMPONENT ".%s.%s", config->broker.parts.user, config->name,
+                         config->queue_share ? config->queue_share : config->name);
+}
+
+/* Announcements wait in the queue that was used before, unless another one was chosen since. */
+static void choose_queue(struct config *config)
+{
+    bool chosen = config->queue_share && !differs_by_start(config->loader->share_written);
+    char *remembered = chosen ? NULL : read_queue_name(config->queue_name_path);
+
+    config->queue = make_queue_name(config);
+    if (remembered && strcmp(remembered, config->queue) != 0) {
+        memory_replace(&config->queue, remembered);
+        warn_of_remembered_name(config);
+        return;
+    }
+    free(remembered);
+    warn_of_queue(config);
+}
+
 static bool resolve_queue(struct config *config, struct error *err)
 {
-    if (config->queue_name)
+    config->queue_name_path =
+        memory_format("%s/" CONFIG_COMPONENT ".%s.%s.qname", config->subscription_dir, config->name,
+                      config->broker.parts.user);
+    if (config->queue_name) {
         config->queue = memory_copy(config->queue_name);
-    else
-        config->queue =
-            memory_format("q_%s." CONFIG_COMPONENT ".%s.%s", config->broker.parts.user,
-                          config->name, config->queue_share ? config->queue_share : config->name);
-    if (strlen(config->queue) > CONFIG_AMQP_NAME_MAX) {
-        error_set(err, ERROR_OPERATOR,
-                  "the name of the queue is longer than the 255 bytes that "
-                  "AMQP allows");
-        return config_notes_wrap_origin(config, CONFIG_OPTION_queue_name, err);
+        warn_of_queue(config);
+    } else {
+        choose_queue(config);
     }
-    warn_of_queue(config);
-    return true;
+    if (strlen(config->queue) <= CONFIG_AMQP_NAME_MAX)
+        return true;
+    error_set(err, ERROR_OPERATOR,
+              "the name of the queue is longer than the 255 bytes that AMQP allows");
+    return config_notes_wrap_origin(config, CONFIG_OPTION_queue_name, err);
 }
 
 static bool check_redis(const struct config *config, enum config_option driver_option, int driver,
@@ -177,6 +243,7 @@ static void resolve_directories(struct config *config)
 
 bool config_resolve(struct config *config, struct error *err)
 {
+    config_names_set_state(config);
     if (!resolve_broker(config, err) || !resolve_bindings(config, err)
         || !resolve_queue(config, err) || !resolve_stores(config, err))
         return false;
@@ -188,6 +255,5 @@ bool config_resolve(struct config *config, struct error *err)
         config->log_level = LOG_DEBUG;
     if (config->log_reject)
         config->log_events |= CONFIG_LOG_REJECT;
-    config_names_set_state(config);
     return true;
 }

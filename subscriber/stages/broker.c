@@ -107,12 +107,14 @@ static void broker_copy_settings(struct broker *broker, const struct broker_sett
     to->password = arena_copy(texts, from->password, strlen(from->password));
     to->url = arena_copy(texts, from->url, strlen(from->url));
     to->queue = arena_copy(texts, from->queue, strlen(from->queue));
+    to->record = from->record ? arena_copy(texts, from->record, strlen(from->record)) : NULL;
     bindings = arena_take(texts, (from->binding_count + 1) * sizeof(*bindings));
     for (size_t i = 0; i < from->binding_count; i++) {
         const struct broker_binding *binding = &from->bindings[i];
 
         bindings[i].exchange = arena_copy(texts, binding->exchange, strlen(binding->exchange));
         bindings[i].topic = arena_copy(texts, binding->topic, strlen(binding->topic));
+        bindings[i].prefix_length = binding->prefix_length;
     }
     to->bindings = bindings;
 }
@@ -152,6 +154,7 @@ static void broker_free(struct broker *broker)
     broker_forget_deliveries(broker);
     arena_clear(&broker->texts);
     arena_clear(&broker->numbers);
+    broker_session_clear(&broker->session);
     free(broker->body_buffer);
     free(broker);
 }
@@ -210,24 +213,6 @@ static void broker_lost(struct broker *broker, const char *why)
     broker_wait_for_retry(broker, ERROR_TEMPORARY);
 }
 
-static void broker_log_session(struct broker *broker)
-{
-    const struct broker_settings *settings = &broker->settings;
-
-    if (broker->session.declared_differently)
-        log_warning("sarracenia.moth.amqp _queueDeclare",
-                    "queue '%s' was declared before with other arguments and is used as it is "
-                    "(%s); make 'expire', 'messageAgeMax', 'durable' agree, or delete the queue",
-                    settings->queue, broker->session.difference);
-    log_info("sarracenia.moth.amqp _queueDeclare",
-             "queue declared %s (as: %s), (messages waiting: %" PRIu32 ")", settings->queue,
-             settings->url, broker->session.messages_waiting);
-    for (size_t i = 0; settings->bind && i < settings->binding_count; i++)
-        log_info("sarracenia.moth.amqp getSetup", "binding %s with %s to %s (as: %s)",
-                 settings->queue, settings->bindings[i].topic, settings->bindings[i].exchange,
-                 settings->url);
-}
-
 static void broker_connect_work(void *context)
 {
     struct broker *broker = context;
@@ -249,7 +234,7 @@ static void broker_connect_done(void *context)
         broker_wait_for_retry(broker, broker->session.err.kind);
         return;
     }
-    broker_log_session(broker);
+    broker_log_session(&broker->session);
     broker->state = BROKER_CONNECTED;
     broker->connection = broker->session.connection;
     broker->connected_at_ms = clock_now_ms();
@@ -269,7 +254,7 @@ void broker_step(struct broker *broker)
         loop_timer_set(broker->timer, amqp_get_heartbeat(broker->connection) * 1000 / 4);
     if (broker->state != BROKER_WAITING || broker->stopping || clock_now_ms() < broker->next_try_ms)
         return;
-    memset(&broker->session, 0, sizeof(broker->session));
+    broker_session_clear(&broker->session);
     broker->session.settings = &broker->settings;
     broker->state = BROKER_CONNECTING;
     loop_work(broker->loop, broker_connect_work, broker_connect_done, broker);

@@ -22,7 +22,8 @@ enum broker_tls {
 
 struct broker_binding {
     const char *exchange;
-    const char *topic; /* with the prefix: v02.post.# */
+    const char *topic;    /* with the prefix: v02.post.# */
+    size_t prefix_length; /* how many letters of it are the prefix; 0: it has none */
 };
 
 struct broker_settings {
@@ -39,6 +40,7 @@ struct broker_settings {
     int prefetch;    /* deliveries that may be open at once; 1 to 65535 */
     int heartbeat_s; /* asked of the broker; 0: none */
     int64_t connect_timeout_ms;
+    const char *record; /* file that remembers what was bound (subscriptions.h); NULL: none */
 };
 
 /* Which delivery: good only as long as its connection; later uses are quietly ignored. */

@@ -2,13 +2,18 @@
  * for the network, so it runs in the pool and keeps to what struct broker_session gives it. */
 #include "stages/broker_connect.h"
 
+#include "base/log.h"
+#include "stages/subscriptions.h"
+
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -308,22 +313,209 @@ static bool session_consume(struct broker_session *session)
                      "consume from queue '%s': %s", settings->queue, words);
 }
 
-void broker_connect(struct broker_session *session)
+/* ---- bindings that are not wanted any more ---- */
+
+/* False only when the connection is of no use any more; what is refused stays in the record. */
+static bool session_unbind_one(struct broker_session *session, const struct broker_binding *binding,
+                               bool *unbound)
+{
+    const char *queue = session->settings->queue;
+    amqp_rpc_reply_t reply;
+    char words[300];
+
+    amqp_queue_unbind(session->connection, BROKER_CHANNEL, amqp_cstring_bytes(queue),
+                      amqp_cstring_bytes(binding->exchange), amqp_cstring_bytes(binding->topic),
+                      amqp_empty_table);
+    reply = amqp_get_rpc_reply(session->connection);
+    *unbound = reply_is_normal(reply) || reply_code(reply) == AMQP_NOT_FOUND;
+    if (reply_is_normal(reply))
+        return true;
+    broker_describe_reply(reply, words, sizeof(words));
+    if (!*unbound)
+        error_set(&session->warning, ERROR_OPERATOR,
+                  "unbind queue '%s' from topic '%s' of exchange '%s', which the configuration no "
+                  "longer has: %s",
+                  queue, binding->topic, binding->exchange, words);
+    if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION
+        && reply.reply.id == AMQP_CHANNEL_CLOSE_METHOD)
+        return session_reopen_channel(session);
+    return error_set(&session->err, ERROR_TEMPORARY, "unbind queue '%s': %s", queue, words);
+}
+
+/* Takes the bindings off the queue; those that stay are left in front of `stale`, counted. */
+static bool session_unbind(struct broker_session *session, struct broker_binding *stale,
+                           size_t *count)
+{
+    size_t all = *count;
+
+    session->unbound = memory_resize(NULL, all + 1, sizeof(*session->unbound));
+    *count = 0;
+    for (size_t i = 0; i < all; i++) {
+        bool unbound;
+
+        if (!session_unbind_one(session, &stale[i], &unbound))
+            return false;
+        if (unbound)
+            session->unbound[session->unbound_count++] = stale[i];
+        else
+            stale[(*count)++] = stale[i];
+    }
+    return true;
+}
+
+/* Without a record nothing is known about what was bound before, and nothing is touched. */
+static bool session_settle_bindings(struct broker_session *session)
+{
+    const struct broker_settings *settings = session->settings;
+    struct subscriptions *record;
+    struct broker_binding *stale;
+    size_t stale_count;
+    bool good;
+
+    if (!settings->record || !settings->bind)
+        return true;
+    record = subscriptions_read(settings->record, &session->warning);
+    if (!record) {
+        error_wrap(&session->warning, "bindings that the configuration no longer has stay on the "
+                                      "queue until this file is mended or removed");
+        return true;
+    }
+    stale = subscriptions_find_stale(record, settings, &session->texts, &stale_count);
+    good = session_unbind(session, stale, &stale_count);
+    if (good) {
+        struct error err = {0};
+
+        if (!subscriptions_record(record, settings, stale, stale_count, &err)
+            && !session->warning.kind)
+            session->warning = err;
+    }
+    free(stale);
+    subscriptions_free(record);
+    return good;
+}
+
+/* ---- the whole ---- */
+
+/* Without a connection when it failed. */
+static bool session_open(struct broker_session *session)
 {
     session->connection = amqp_new_connection();
-    if (!session->connection) {
-        error_set(&session->err, ERROR_TEMPORARY, "connect to broker: out of memory");
-        return;
-    }
-    if (session_open_socket(session) && session_login(session)) {
-        if (session_open_channel(session) && session_declare(session) && session_bind(session)
-            && session_consume(session))
-            return;
-        broker_disconnect(session->connection, 1000);
-    } else {
-        amqp_destroy_connection(session->connection); /* there is nobody to say goodbye to */
-    }
+    if (!session->connection)
+        return error_set(&session->err, ERROR_TEMPORARY, "connect to broker: out of memory");
+    if (session_open_socket(session) && session_login(session))
+        return true;
+    amqp_destroy_connection(session->connection); /* there is nobody to say goodbye to */
     session->connection = NULL;
+    return false;
+}
+
+static void session_leave(struct broker_session *session)
+{
+    broker_disconnect(session->connection, 1000);
+    session->connection = NULL;
+}
+
+static bool session_set_up(struct broker_session *session)
+{
+    return session_open_channel(session) && session_declare(session) && session_bind(session)
+           && session_settle_bindings(session);
+}
+
+void broker_connect(struct broker_session *session)
+{
+    if (session_open(session) && !(session_set_up(session) && session_consume(session)))
+        session_leave(session);
+}
+
+void broker_declare(struct broker_session *session)
+{
+    if (!session_open(session))
+        return;
+    session_set_up(session);
+    session_leave(session);
+}
+
+static bool delete_failed(struct broker_session *session, amqp_rpc_reply_t reply)
+{
+    const char *queue = session->settings->queue;
+    char words[300];
+
+    broker_describe_reply(reply, words, sizeof(words));
+    switch (reply_code(reply)) {
+    case AMQP_PRECONDITION_FAILED:
+        return error_set(&session->err, ERROR_OPERATOR,
+                         "delete queue '%s': somebody consumes from it (%s); stop the instances "
+                         "of this subscription on all hosts first",
+                         queue, words);
+    case AMQP_ACCESS_REFUSED:
+        return error_set(&session->err, ERROR_OPERATOR,
+                         "delete queue '%s': not permitted (%s); the user needs permission to "
+                         "configure it",
+                         queue, words);
+    default:
+        return error_set(&session->err, ERROR_TEMPORARY, "delete queue '%s': %s", queue, words);
+    }
+}
+
+/* RabbitMQ says yes to deleting what there is not, so it is asked whether it is there first. */
+static bool session_delete(struct broker_session *session, bool *existed)
+{
+    amqp_bytes_t queue = amqp_cstring_bytes(session->settings->queue);
+    amqp_queue_declare_ok_t *ok = queue_declare(session, true);
+    amqp_rpc_reply_t reply = amqp_get_rpc_reply(session->connection);
+
+    *existed = ok;
+    if (!ok)
+        return reply_code(reply) == AMQP_NOT_FOUND || delete_failed(session, reply);
+    session->messages_waiting = ok->message_count;
+    amqp_queue_delete(session->connection, BROKER_CHANNEL, queue, 1, 0);
+    reply = amqp_get_rpc_reply(session->connection);
+    return reply_is_normal(reply) || delete_failed(session, reply);
+}
+
+void broker_delete_queue(struct broker_session *session, bool *existed)
+{
+    *existed = false;
+    if (!session_open(session))
+        return;
+    if (session_open_channel(session))
+        session_delete(session, existed);
+    session_leave(session);
+}
+
+void broker_log_session(const struct broker_session *session)
+{
+    const struct broker_settings *settings = session->settings;
+
+    if (session->declared_differently)
+        log_warning("sarracenia.moth.amqp _queueDeclare",
+                    "queue '%s' was declared before with other arguments and is used as it is "
+                    "(%s); make 'expire', 'messageAgeMax', 'durable' agree, or delete the queue",
+                    settings->queue, session->difference);
+    log_info("sarracenia.moth.amqp _queueDeclare",
+             "queue declared %s (as: %s), (messages waiting: %" PRIu32 ")", settings->queue,
+             settings->url, session->messages_waiting);
+    for (size_t i = 0; settings->bind && i < settings->binding_count; i++)
+        log_info("sarracenia.moth.amqp getSetup", "binding %s with %s to %s (as: %s)",
+                 settings->queue, settings->bindings[i].topic, settings->bindings[i].exchange,
+                 settings->url);
+    for (size_t i = 0; i < session->unbound_count; i++)
+        log_info("sarracenia.moth.amqp getSetup",
+                 "unbinding %s with %s from %s (as: %s): the configuration no longer has it",
+                 settings->queue, session->unbound[i].topic, session->unbound[i].exchange,
+                 settings->url);
+    if (session->warning.kind)
+        log_warning("sarracenia.config.subscription", "%s", session->warning.text);
+}
+
+void broker_session_clear(struct broker_session *session)
+{
+    const struct broker_settings *settings = session->settings;
+
+    free(session->unbound);
+    arena_clear(&session->texts);
+    memset(session, 0, sizeof(*session));
+    session->settings = settings;
 }
 
 void broker_disconnect(amqp_connection_state_t connection, int64_t timeout_ms)
