@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define LOCK_TRIES 10
 
 struct running {
     int lock;
@@ -21,21 +24,46 @@ static char *lock_path(const struct config *config)
     return memory_format("%s/instances.lock", config->subscription_dir);
 }
 
+/* Whether `path` is still the file that is open: a cleanup that ended just now removed it. */
+static bool is_current(int fd, const char *path)
+{
+    struct stat opened, named;
+
+    return !fstat(fd, &opened) && !stat(path, &named) && opened.st_ino == named.st_ino
+           && opened.st_dev == named.st_dev;
+}
+
+/* A descriptor, or -1. With *failure, an error number, it is not locked. */
+static int open_locked(const char *path, int how, int *failure)
+{
+    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+
+        *failure = fd < 0 || flock(fd, how | LOCK_NB) ? errno : 0;
+        if (fd < 0 || *failure || is_current(fd, path))
+            return fd;
+        close(fd);
+    }
+    *failure = EWOULDBLOCK;
+    return -1;
+}
+
 /* Where the file system has no locks instances run without, and cleanup cannot know of them. */
 static bool lock_shared(struct running *running, const char *path, struct error *err)
 {
-    running->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
-    if (running->lock < 0)
-        return error_set(err, ERROR_OPERATOR, "open '%s': %s", path, strerror(errno));
-    if (!flock(running->lock, LOCK_SH | LOCK_NB))
-        return true;
-    if (errno == EWOULDBLOCK)
+    int failure;
+
+    running->lock = open_locked(path, LOCK_SH, &failure);
+    if (failure == EWOULDBLOCK)
         return error_set(err, ERROR_TEMPORARY,
                          "lock '%s': this subscription is being cleaned up; start again when that "
                          "is done",
                          path);
-    log_warning("sr3sub.running begin", "lock '%s': %s: cleanup will not see this instance", path,
-                strerror(errno));
+    if (running->lock < 0)
+        return error_set(err, ERROR_OPERATOR, "open '%s': %s", path, strerror(failure));
+    if (failure)
+        log_warning("sr3sub.running begin", "lock '%s': %s: cleanup will not see this instance",
+                    path, strerror(failure));
     return true;
 }
 
@@ -116,16 +144,14 @@ void running_end(struct running *running)
 int running_exclude(const struct config *config, struct error *err)
 {
     char *path = lock_path(config);
-    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+    int failure, lock = open_locked(path, LOCK_EX, &failure);
 
-    if (lock < 0 && errno != ENOENT)
-        error_set(err, ERROR_OPERATOR, "open '%s': %s", path, strerror(errno));
-    if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB)) {
-        if (errno == EWOULDBLOCK)
-            error_set(err, ERROR_OPERATOR, "%s/%s is running; stop its instances first",
-                      config->component, config->name);
-        else
-            error_set(err, ERROR_OPERATOR, "lock '%s': %s", path, strerror(errno));
+    if (failure == EWOULDBLOCK)
+        error_set(err, ERROR_OPERATOR, "%s/%s is running; stop its instances first",
+                  config->component, config->name);
+    else if (failure && (lock >= 0 || failure != ENOENT))
+        error_set(err, ERROR_OPERATOR, "lock '%s': %s", path, strerror(failure));
+    if (failure && lock >= 0) {
         close(lock);
         lock = -1;
     }
