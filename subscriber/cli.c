@@ -32,6 +32,7 @@ struct command_line {
     bool bash;                         /* of the command `options` */
     bool json, defaults;               /* of `show` */
     bool text;                         /* of `explain` */
+    long danger;                       /* of --dangerWillRobinson */
     struct config_argument *arguments; /* options of the configuration */
     size_t argument_count;
     char **words; /* copies of the parts of --name=value */
@@ -45,6 +46,9 @@ static const char usage_text[] =
     "       sr3sub check [subscribe/NAME ...]\n"
     "       sr3sub explain subscribe/NAME [--text] < announcements\n"
     "       sr3sub convert subscribe/NAME > NAME.yaml\n"
+    "       sr3sub setup [subscribe/NAME ...]\n"
+    "       sr3sub cleanup subscribe/NAME ... [--dangerWillRobinson=N]\n"
+    "       sr3sub retry list|drop|now subscribe/NAME [PATTERN] [--json]\n"
     "       sr3sub options [--markdown | --bash]\n"
     "\n"
     "Subscribes to announcements of files and downloads them. The configuration is\n"
@@ -64,8 +68,15 @@ static const char usage_text[] =
     "all configurations; explain reads announcements as lines of JSON and says what would\n"
     "be done with each, and why.\n"
     "\n"
+    "setup (or declare) makes queues and bindings; cleanup deletes queues, what waits for\n"
+    "another try, and state files, N being how many configurations when they are several;\n"
+    "retry lists what waits for another try, drops it, or has it tried now: all, or those\n"
+    "whose path matches the shell pattern. setup, cleanup and check take shell patterns\n"
+    "as names; setup and check without a name take all there are.\n"
+    "\n"
     "Exit status: 0 stopped by SIGTERM or SIGINT, 1 it could not begin, 2 wrong usage;\n"
-    "of check: 1 there are errors; of explain: 1 there were lines that are not JSON.\n";
+    "of check: 1 there are errors; of explain: 1 there were lines that are not JSON;\n"
+    "of setup, cleanup, retry: 1 not all of it could be done.\n";
 
 static bool usage_error(struct error *err, const char *what, const char *which)
 {
@@ -98,6 +109,16 @@ static bool parse_instance(struct command_line *line, const char *text, struct e
     return true;
 }
 
+static bool parse_danger(struct command_line *line, const char *text, struct error *err)
+{
+    char *end;
+
+    line->danger = strtol(text, &end, 10);
+    if (!isdigit((unsigned char)*text) || *end)
+        return usage_error(err, "--dangerWillRobinson wants a number, not", text);
+    return true;
+}
+
 static void add_argument(struct command_line *line, const char *name, const char *value)
 {
     line->arguments =
@@ -109,8 +130,8 @@ static void add_argument(struct command_line *line, const char *name, const char
 /* The word of the command line, not of configurations, that begins with `name`, or is it. */
 static const char *own_word(const char *name, bool whole)
 {
-    static const char *const words[] = {"help", "version",  "config", "no",  "markdown",
-                                        "bash", "defaults", "json",   "text"};
+    static const char *const words[] = {"help", "version",  "config", "no",   "markdown",
+                                        "bash", "defaults", "json",   "text", "dangerWillRobinson"};
 
     for (size_t i = 0; *name && i < COUNT_OF(words); i++)
         if (whole ? strcmp(words[i], name) == 0 : strncmp(words[i], name, strlen(name)) == 0)
@@ -146,6 +167,7 @@ static bool take_value(char **argv, int *at, const char *name, const char *inner
 {
     bool known = true;
     bool wanted = strcmp(name, "config") == 0 || strcmp(name, "no") == 0
+                  || strcmp(name, "dangerWillRobinson") == 0
                   || config_option_takes_value(name, &known);
     const char *next = argv[*at + 1];
 
@@ -204,6 +226,8 @@ static bool parse_option(struct command_line *line, char **argv, int *at, struct
         line->config = value;
     else if (strcmp(name, "no") == 0)
         return parse_instance(line, value, err);
+    else if (strcmp(name, "dangerWillRobinson") == 0)
+        return parse_danger(line, value, err);
     else
         add_argument(line, name, value);
     return true;
@@ -356,6 +380,79 @@ static enum cli_status explain(const struct command_line *line, struct error *er
     return explained ? CLI_OK : CLI_FAILED;
 }
 
+/* ---- settling with the broker and the stores ---- */
+
+/* --config stands in the place of names, as with sr3. */
+static struct command_request settling_request(const struct command_line *line)
+{
+    return (struct command_request){.names = line->config ? &line->config : line->names,
+                                    .name_count = line->config ? 1 : line->name_count,
+                                    .from_config_option = line->config != NULL,
+                                    .arguments = line->arguments,
+                                    .argument_count = line->argument_count};
+}
+
+static enum cli_status setup(const struct command_line *line, struct error *err)
+{
+    struct command_request request = settling_request(line);
+
+    signal(SIGPIPE, SIG_IGN);
+    return setup_run(&request, err) ? CLI_OK : CLI_FAILED;
+}
+
+static enum cli_status cleanup(const struct command_line *line, struct error *err)
+{
+    struct command_request request = settling_request(line);
+
+    if (!request.name_count) {
+        error_set(err, ERROR_OPERATOR, "cleanup wants to know what; name it: 'subscribe/NAME'");
+        return CLI_USAGE;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    return cleanup_run(&request, line->danger, stdout, err) ? CLI_OK : CLI_FAILED;
+}
+
+static bool parse_retry(const char *word, struct retry_request *request, struct error *err)
+{
+    static const char *const words[] = {
+        [RETRY_COMMAND_LIST] = "list", [RETRY_COMMAND_DROP] = "drop", [RETRY_COMMAND_NOW] = "now"};
+
+    for (size_t i = 0; word && i < COUNT_OF(words); i++)
+        if (strcmp(word, words[i]) == 0) {
+            request->command = (enum retry_command)i;
+            return true;
+        }
+    return usage_error(err, "retry wants 'list', 'drop' or 'now', not", word ? word : "");
+}
+
+/* The words are: what, which configuration (unless --config said so), and the pattern. */
+static enum cli_status retry(const struct command_line *line, struct error *err)
+{
+    size_t pattern_at = line->config ? 1 : 2;
+    struct config_request which = {.name = line->config ? line->config : line->names[1],
+                                   .from_config_option = line->config != NULL,
+                                   .arguments = line->arguments,
+                                   .argument_count = line->argument_count};
+    struct retry_request request = {.pattern = line->names[pattern_at], .json = line->json};
+    struct config *config;
+    bool done;
+
+    if (!parse_retry(line->names[0], &request, err))
+        return CLI_USAGE;
+    if (!which.name || line->name_count > pattern_at + 1) {
+        error_set(err, ERROR_OPERATOR, "retry %s works on one configuration and one pattern",
+                  line->names[0]);
+        return CLI_USAGE;
+    }
+    config = config_load(&which, err);
+    if (!config)
+        return CLI_FAILED;
+    signal(SIGPIPE, SIG_IGN);
+    done = retry_run(config, &request, stdout, err);
+    config_free(config);
+    return done ? CLI_OK : CLI_FAILED;
+}
+
 /* ---- options ---- */
 
 static enum cli_status print_options(const struct command_line *line, struct error *err)
@@ -382,8 +479,9 @@ static const struct command {
     const char *name;
     enum cli_status (*run)(const struct command_line *line, struct error *err);
 } commands[] = {
-    {"foreground", foreground}, {"options", print_options}, {"show", show},
-    {"check", check},           {"explain", explain},       {"convert", convert},
+    {"foreground", foreground}, {"options", print_options}, {"show", show},   {"check", check},
+    {"explain", explain},       {"convert", convert},       {"setup", setup}, {"declare", setup},
+    {"cleanup", cleanup},       {"retry", retry},
 };
 
 static enum cli_status run_command(const struct command_line *line, struct error *err)

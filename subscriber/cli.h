@@ -1,16 +1,21 @@
 /*
- * The commands. So far: foreground, show, check, explain, options.
+ * The commands.
  *
  *     sr3sub foreground subscribe/NAME [--no K] [--option value ...]
  *     sr3sub foreground --config subscribe/NAME.conf --logStdout --no K
  *     sr3sub show subscribe/NAME [--json] [--defaults]
  *     sr3sub check [subscribe/NAME ...]
  *     sr3sub explain subscribe/NAME [--text]
+ *     sr3sub convert subscribe/NAME
+ *     sr3sub setup [subscribe/NAME ...]
+ *     sr3sub cleanup subscribe/NAME ... [--dangerWillRobinson=N]
+ *     sr3sub retry list|drop|now subscribe/NAME [PATTERN] [--json]
  *     sr3sub options [--markdown | --bash]
  *
  * Exit status: 0 the subscription was stopped and left cleanly; 1 it could not begin (broken
  * configuration, unusable directory), the reason is on standard error; 2 wrong usage. Of `check`: 1
- * there are errors; of `explain`: 1 there were lines that are not JSON.
+ * there are errors; of `explain`: 1 there were lines that are not JSON; of `setup`, `cleanup` and
+ * `retry`: 1 not all of it could be done.
  */
 #pragma once
 

@@ -9,7 +9,6 @@
 
 #include "judge.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,46 +195,6 @@ static void check_pair(struct check *check, const struct config *a, const struct
 
 /* ---- which ---- */
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool is_config_name(const char *name)
-{
-    static const char *const endings[] = {".conf", ".yaml", ".yml"};
-    const char *dot = strrchr(name, '.');
-
-    for (size_t i = 0; *name != '.' && dot && i < COUNT_OF(endings); i++)
-        if (strcmp(dot, endings[i]) == 0)
-            return true;
-    return false;
-}
-
-/* Their names, "subscribe/x.conf", allocated and sorted. */
-static char **find_all(size_t *count, struct error *err)
-{
-    char *directory = config_directory(), *path = memory_format("%s/subscribe", directory);
-    DIR *list = opendir(path);
-    char **names = memory_resize(NULL, 1, sizeof(*names));
-
-    *count = 0;
-    if (!list)
-        error_set(err, ERROR_OPERATOR, "read '%s': %m", path);
-    for (struct dirent *entry; list && (entry = readdir(list));) {
-        if (!is_config_name(entry->d_name))
-            continue;
-        names = memory_resize(names, *count + 1, sizeof(*names));
-        names[(*count)++] = memory_format("subscribe/%s", entry->d_name);
-    }
-    if (list)
-        closedir(list);
-    qsort(names, *count, sizeof(*names), compare_names);
-    free(directory);
-    free(path);
-    return names;
-}
-
 static bool check_named(const char *const *names, size_t name_count, FILE *out, struct error *err)
 {
     struct check check = {.out = out};
@@ -258,18 +217,12 @@ static bool check_named(const char *const *names, size_t name_count, FILE *out, 
 
 bool check_run(const char *const *names, size_t name_count, FILE *out, struct error *err)
 {
-    char **all;
     size_t count;
-    bool good;
+    char **found = command_find_names(names, name_count, &count, err);
+    bool good = found && check_named((const char *const *)found, count, out, err);
 
-    if (name_count)
-        return check_named(names, name_count, out, err);
-    all = find_all(&count, err);
-    good = !err->kind && check_named((const char *const *)all, count, out, err);
     if (good && !count)
         fputs("there are no configurations\n", out);
-    for (size_t i = 0; i < count; i++)
-        free(all[i]);
-    free(all);
+    command_free_names(found, count);
     return good;
 }

@@ -1,8 +1,9 @@
 /*
- * The commands that look at a configuration and change nothing: show, check, explain.
+ * The commands. show, check and explain look at a configuration and change nothing; setup, cleanup
+ * and retry settle something with the broker and the stores and leave.
  *
  * They stand between cli.c, which knows what was typed, and the rest of the program. Each writes to
- * the stream it is given; none connects to anything.
+ * the stream it is given. Those that connect wait for a bounded time, and log as the subscriber.
  */
 #pragma once
 
@@ -39,6 +40,51 @@ bool check_run(const char *const *names, size_t name_count, FILE *out,
  */
 bool explain_run(const struct config *config, bool as_text, FILE *in, FILE *out,
                  struct error *err) MUST_CHECK;
+
+/* What was typed behind the command's name. */
+struct command_request {
+    const char *const *names; /* of configurations; shell patterns are fine */
+    size_t name_count;        /* 0: all there are */
+    bool from_config_option;
+    const struct config_argument *arguments;
+    size_t argument_count;
+};
+
+/* Declares queues and bindings and logs what was done. False when one could not be declared. */
+bool setup_run(const struct command_request *request, struct error *err) MUST_CHECK;
+
+/*
+ * Deletes queues, records that wait for another try, and state files, but no exchange and not what
+ * has been placed. Refused for what is running, and for more than one unless `danger` is how many
+ * there are. False when one could not be cleaned up.
+ */
+bool cleanup_run(const struct command_request *request, long danger, FILE *out,
+                 struct error *err) MUST_CHECK;
+
+enum retry_command { RETRY_COMMAND_LIST, RETRY_COMMAND_DROP, RETRY_COMMAND_NOW };
+
+struct retry_request {
+    enum retry_command command;
+    const char *pattern; /* shell pattern on the relative path; NULL: all */
+    bool json;           /* of list */
+};
+
+/* What waits for another try: printed in the order of its due times, forgotten, or made due. */
+bool retry_run(const struct config *config, const struct retry_request *request, FILE *out,
+               struct error *err) MUST_CHECK;
+
+/*
+ * For the commands: the names that patterns stand for, each once, as config_load() takes them; all
+ * there are without patterns. What is no pattern stays as it is. NULL when a pattern matches
+ * nothing.
+ */
+char **command_find_names(const char *const *patterns, size_t pattern_count, size_t *count,
+                          struct error *err) MUST_CHECK;
+void command_free_names(char **names, size_t count);
+
+/* The configuration `name`, with the options that were typed. */
+struct config *command_load(const struct command_request *request, const char *name,
+                            struct error *err) MUST_CHECK;
 
 /* For the commands: a copy of `text`, which may be NULL, with *** for the passwords in its URLs. */
 char *command_hide_secrets(const char *text) MUST_CHECK;

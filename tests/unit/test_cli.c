@@ -155,8 +155,20 @@ static const struct {
     {{"show"}, "show reads one configuration; name it: 'subscribe/NAME'"},
     {{"show", "a", "b", "--json"}, "show reads one configuration; name it: 'subscribe/NAME'"},
     {{"explain", "--text"}, "explain reads one configuration; name it: 'subscribe/NAME'"},
-    {{"check", "--mirror", "on"}, "check reads what is in files and takes no options such as 'mirror'"},
-    {{"check", "--config", "a"}, "check reads what is in files and takes no options such as 'config'"},
+    {{"check", "--mirror", "on"},
+     "check reads what is in files and takes no options such as 'mirror'"},
+    {{"check", "--config", "a"},
+     "check reads what is in files and takes no options such as 'config'"},
+
+    {{"cleanup"}, "cleanup wants to know what; name it: 'subscribe/NAME'"},
+    {{"cleanup", "a", "--dangerWillRobinson", "x"}, "--dangerWillRobinson wants a number, not 'x'"},
+    {{"cleanup", "a", "--danger", "-1"}, "--dangerWillRobinson wants a number, not '-1'"},
+    {{"retry"}, "retry wants 'list', 'drop' or 'now', not ''"},
+    {{"retry", "subscribe/a"}, "retry wants 'list', 'drop' or 'now', not 'subscribe/a'"},
+    {{"retry", "list"}, "retry list works on one configuration and one pattern"},
+    {{"retry", "now", "a", "b", "c"}, "retry now works on one configuration and one pattern"},
+    {{"retry", "drop", "b", "c", "-c", "a"},
+     "retry drop works on one configuration and one pattern"},
 
     {{"--no", ""}, "--no wants the number of the instance, not ''"},
     {{"--no="}, "--no wants the number of the instance, not ''"},
@@ -223,8 +235,8 @@ static void help_and_version_are_printed(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(informing); i++) {
         run(informing[i].words, &outcome);
-        if (outcome.status != CLI_OK || *outcome.errors ||
-            !begins_with(outcome.out, informing[i].prints))
+        if (outcome.status != CLI_OK || *outcome.errors
+            || !begins_with(outcome.out, informing[i].prints))
             fail_run(informing[i].words, &outcome);
     }
 }
@@ -301,8 +313,8 @@ static void bad_configurations_are_refused(void **state)
                                     failing[i].says + (mark ? head + 2 : 0));
 
         run(failing[i].words, &outcome);
-        if (outcome.status != CLI_FAILED || *outcome.out || !begins_with(outcome.errors, start) ||
-            strchr(outcome.errors, '\n') != outcome.errors + strlen(outcome.errors) - 1)
+        if (outcome.status != CLI_FAILED || *outcome.out || !begins_with(outcome.errors, start)
+            || strchr(outcome.errors, '\n') != outcome.errors + strlen(outcome.errors) - 1)
             fail_run(failing[i].words, &outcome);
         free(start);
     }

@@ -1,0 +1,68 @@
+#include "stores.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static char *embedded_path(const struct config *config)
+{
+    return memory_format("%s/store.sqlite", config->subscription_dir);
+}
+
+static struct redis_settings redis_at(const struct url *url)
+{
+    return (struct redis_settings){.url = url,
+                                   .connect_timeout_ms = STORES_CONNECT_TIMEOUT_MS,
+                                   .command_timeout_ms = STORES_COMMAND_TIMEOUT_MS};
+}
+
+struct redis_settings retry_store_redis(const struct config *config)
+{
+    return redis_at(&config->redisqueue_serverurl.parts);
+}
+
+const char *store_key_base(const struct config *config)
+{
+    return config->nodupe_driver == CONFIG_DRIVER_REDIS ? config->nodupe_base : "sr3sub";
+}
+
+struct store *store_open_for(const struct config *config, struct loop *loop,
+                             const struct store_settings *settings, struct error *err)
+{
+    struct redis_settings redis = redis_at(&config->nodupe_redis_serverurl.parts);
+    struct store *store;
+    char *path;
+
+    if (config->nodupe_driver == CONFIG_DRIVER_REDIS)
+        return store_open_redis(loop, &redis, store_key_base(config), settings, err);
+    path = embedded_path(config);
+    store = store_open_sqlite(loop, path, settings, err);
+    free(path);
+    return store;
+}
+
+char *retry_store_name(const struct config *config)
+{
+    return memory_format("sr3sub.retry.%s.%s", config->component, config->queue);
+}
+
+bool retry_store_exists_for(const struct config *config)
+{
+    char *path = embedded_path(config);
+    bool exists = config->retry_driver == CONFIG_DRIVER_REDIS || !access(path, F_OK);
+
+    free(path);
+    return exists;
+}
+
+struct retry_store *retry_store_open_for(const struct config *config, struct loop *loop,
+                                         struct error *err)
+{
+    bool shared = config->retry_driver == CONFIG_DRIVER_REDIS;
+    struct redis_settings redis = retry_store_redis(config);
+    char *where = shared ? retry_store_name(config) : embedded_path(config);
+    struct retry_store *store = shared ? retry_store_open_redis(loop, &redis, where, err)
+                                       : retry_store_open_sqlite(loop, where, err);
+
+    free(where);
+    return store;
+}
