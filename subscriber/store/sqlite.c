@@ -41,7 +41,7 @@ static const char *const statement_texts[STATEMENTS] = {
                  " CASE WHEN expires > ?3 THEN max(pub_time_ns, excluded.pub_time_ns)"
                  " ELSE excluded.pub_time_ns END",
     [TAKE] = "REPLACE INTO claim (id, expires, owner) VALUES (?1, ?5, ?4), (?2, ?5, ?4)",
-    [RENEW] = "UPDATE claim SET expires = ?5 WHERE id IN (?1, ?2) AND owner = ?4",
+    [RENEW] = "UPDATE claim SET expires = ?5 WHERE id IN (?1, ?2) AND owner = ?4 AND expires > ?3",
     [DROP] = "DELETE FROM claim WHERE id IN (?1, ?2) AND owner = ?4",
     [FORGET_KNOWN] = ("DELETE FROM known WHERE id IN"
                       " (SELECT id FROM known WHERE expires <= ?3 ORDER BY expires LIMIT ?5)"),
@@ -188,6 +188,7 @@ static enum store_verdict claim(struct sqlite *sqlite, struct store_question *qu
 static enum store_verdict renew(struct sqlite *sqlite, struct store_question *question)
 {
     bind_question(sqlite, RENEW, question);
+    bind_number(sqlite, RENEW, 3, sqlite->file.now_ms);
     bind_number(sqlite, RENEW, 5, sqlite->file.now_ms + sqlite->settings.lease_ms);
     step(sqlite, RENEW);
     if (sqlite3_changes(sqlite->file.db) == 2 || claim(sqlite, question) == STORE_CLAIMED)
