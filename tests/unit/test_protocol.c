@@ -135,6 +135,7 @@ struct place {
 struct world {
     uint64_t seed, random;
     unsigned faults;
+    int fault_sides; /* one step of so many brings one */
     enum kind kind;
     bool verbose;
     int instance_count, place_count, notice_count;
@@ -872,6 +873,7 @@ static void open_world(struct world *world, uint64_t seed, bool verbose)
         .lease_ms = LEASE_MS, .nodupe_ttl_ms = REMEMBER_MS, .latest_ttl_ms = REMEMBER_MS});
     world->faults =
         (unsigned)(chance(world, 4) ? next_random(world) & next_random(world) : 0) & ALL_FAULTS;
+    world->fault_sides = 4 << chance(world, 5);
     world->kind = (enum kind)chance(world, KINDS);
     world->instance_count = 2 + chance(world, INSTANCES - 1);
     world->place_count = world->kind == FLAT ? 1 : 1 + chance(world, PLACES);
@@ -896,7 +898,7 @@ static void step(struct world *world)
 {
     struct instance *instance = &world->instances[chance(world, world->instance_count)];
 
-    if (!world->calm && world->faults && chance(world, 25) == 0)
+    if (!world->calm && world->faults && chance(world, world->fault_sides) == 0)
         do_fault(world);
     if (instance->store && chance(world, 3) == 0)
         move_question(world, instance);
