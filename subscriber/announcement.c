@@ -314,6 +314,28 @@ static bool read_wire(const struct envelope *envelope, struct announcement *anno
     return malformed(err, "neither v02 nor v03");
 }
 
+static struct slice copy_slice(struct slice from, struct arena *arena)
+{
+    return (struct slice){arena_copy(arena, from.bytes, from.length), from.length};
+}
+
+void envelope_copy(const struct envelope *from, struct arena *arena, struct envelope *to)
+{
+    struct envelope_header *headers = arena_take(arena, from->header_count * sizeof(*headers));
+
+    for (size_t i = 0; i < from->header_count; i++)
+        headers[i] = (struct envelope_header){copy_slice(from->headers[i].name, arena),
+                                              copy_slice(from->headers[i].value, arena)};
+    *to = (struct envelope){
+        .content_type = copy_slice(from->content_type, arena),
+        .exchange = copy_slice(from->exchange, arena),
+        .routing_key = copy_slice(from->routing_key, arena),
+        .headers = headers,
+        .header_count = from->header_count,
+        .body = copy_slice(from->body, arena),
+    };
+}
+
 bool announcement_parse(const struct envelope *envelope, struct announcement *announcement,
                         struct error *err)
 {

@@ -31,6 +31,9 @@ struct envelope {
     struct slice body;
 };
 
+/* A copy that lives in `arena`. */
+void envelope_copy(const struct envelope *from, struct arena *arena, struct envelope *to);
+
 enum announcement_format { ANNOUNCEMENT_V02, ANNOUNCEMENT_V03 };
 
 /* What happens to the file apart from new content. Texts are NULL when the key is absent. */

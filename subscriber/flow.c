@@ -1,46 +1,29 @@
 /*
  * Jobs on their way from stage to stage. Every stage takes work with one call and gives it back
- * with another; here jobs are moved from each to the next, and here alone it is decided what a
- * failure means.
+ * with another; here jobs are moved from each to the next. How they end is in flow_end.c.
  *
- * A job ends in one of two ways: it is acked, because its outcome is safe, or it is handed back,
- * because the broker will deliver it again: at a stop, and after the connection that brought it
- * was lost. On a lost connection running transfers go on; their announcements come again and are
- * then known to be placed.
+ * On a lost connection running transfers go on; their announcements come again and are then known
+ * to be placed.
  */
-#include "flow.h"
+#include "flow_end.h"
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "record.h"
 #include "settings/config.h"
+#include "store/sr3_retries.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_FIRST_MS    1000 /* after a failure that may pass */
-#define RETRY_MOST_MS     60000
-#define OPERATOR_FIRST_MS 30000 /* after one that someone has to mend */
-#define OPERATOR_MOST_MS  300000
-#define GONE_TRIES        6 /* a file may be announced before it can be had: 404 gets half a minute */
+#define MISMATCH_FIRST_MS 1000 /* the file may be being written */
+#define MISMATCH_MOST_MS  60000
 #define BUSY_FIRST_MS     20 /* another instance has it: asked again soon, then less often */
 #define BUSY_MOST_MS      1000
 #define STORE_AGAIN_MS    1000
-
-/* ---- the ends of a job ---- */
-
-static void ack(struct flow *flow, struct job *job)
-{
-    job_advance(job, JOB_ACKED);
-    broker_ack(flow->broker, job->ticket);
-    job_free(job);
-}
-
-static void hand_back(struct flow *flow, struct job *job)
-{
-    job_advance(job, JOB_HANDED_BACK);
-    broker_requeue(flow->broker, job->ticket);
-    job_free(job);
-}
+#define SURE_AGAIN_MS     50
+#define UNREADABLE_MS     3600000 /* a record that makes no sense is looked at again after that */
 
 static void ask_claim(struct flow *flow, struct job *job)
 {
@@ -60,92 +43,14 @@ static void ask_release(struct flow *flow, struct job *job)
     dedupe_release(flow->dedupe, &job->claim);
 }
 
-/* The broker has taken it back already, or is about to get it back. */
-static bool is_unwanted(const struct flow *flow, const struct job *job)
-{
-    return job->abandoned || job->ticket.connection != flow->connection || flow->stopping;
-}
-
 static void reject(struct flow *flow, struct job *job, int code, const char *reason)
 {
     report_rejected(flow->report, job, code, reason);
     job_advance(job, JOB_REJECTED);
-    ack(flow, job);
-}
-
-/* Frees the claim; when that is answered the job waits `delay_ms`, or is handed back. */
-static void try_later(struct flow *flow, struct job *job, int64_t delay_ms)
-{
-    job_advance(job, JOB_WAITING);
-    job->retry_delay_ms = delay_ms;
-    ask_release(flow, job);
-}
-
-static bool is_past_patience(const struct flow *flow, const struct job *job,
-                             const struct error *err, bool gone)
-{
-    int64_t age_ms = clock_now_ms() - job->first_failure_ms;
-    int64_t ttl_ms = flow->config->retry_ttl_ms;
-
-    if (err->kind == ERROR_PERMANENT)
-        return !gone || job->tries >= GONE_TRIES;
-    return ttl_ms > 0 && age_ms > ttl_ms;
-}
-
-/* The one place that decides what a failed try means. `gone`: HTTP 404 and 410, which pass. */
-static void settle_failure(struct flow *flow, struct job *job, const struct error *err, bool gone,
-                           int64_t least_delay_ms)
-{
-    bool slow = err->kind == ERROR_OPERATOR;
-    int64_t delay_ms;
-
-    job->tries++;
-    if (!job->first_failure_ms)
-        job->first_failure_ms = clock_now_ms();
-    if (is_past_patience(flow, job, err, gone)) {
-        report_given_up(flow->report, job, err);
-        job_advance(job, JOB_FAILED);
-        ask_release(flow, job);
-        return;
-    }
-    delay_ms = backoff_ms(job->tries, slow ? OPERATOR_FIRST_MS : RETRY_FIRST_MS,
-                          slow ? OPERATOR_MOST_MS : RETRY_MOST_MS);
-    if (delay_ms < least_delay_ms)
-        delay_ms = least_delay_ms;
-    report_failed(flow->report, job, err, delay_ms);
-    try_later(flow, job, delay_ms);
+    flow_finish(flow, job);
 }
 
 /* ---- stopping, and lost connections ---- */
-
-/* Ends a job that nobody needs done here any more; what is under way ends it when it returns. */
-static void abandon(struct flow *flow, struct job *job)
-{
-    job->abandoned = true;
-    switch (job->state) {
-    case JOB_ACCEPTED:
-        if (dedupe_withdraw(flow->dedupe, &job->claim)) {
-            job->asking = false;
-            hand_back(flow, job);
-        }
-        break;
-    case JOB_CLAIMED:
-        download_cancel(job->transfer);
-        writer_cancel(job->file);
-        job->transfer = NULL;
-        job->file = NULL;
-        try_later(flow, job, 0);
-        break;
-    case JOB_WAITING:
-        if (job->deadline.waiting && job->retry_delay_ms < 0) {
-            deadline_clear(flow->deadlines, &job->deadline);
-            hand_back(flow, job);
-        }
-        break;
-    default: /* with the writer, or about to be settled */
-        break;
-    }
-}
 
 static bool is_active(const struct job *job)
 {
@@ -161,7 +66,7 @@ void flow_abandon(struct flow *flow, bool all)
 
         next = list_next(&flow->jobs, link);
         if (all || !is_active(job))
-            abandon(flow, job);
+            flow_abandon_job(flow, job);
     }
 }
 
@@ -180,18 +85,30 @@ static void watch_connection(struct flow *flow)
         struct job *job = LIST_ITEM(link, struct job, link);
 
         next = list_next(&flow->jobs, link);
-        if (job->ticket.connection != connection && !is_active(job))
-            abandon(flow, job);
+        if (job_is_delivery(job) && job->ticket.connection != connection && !is_active(job))
+            flow_abandon_job(flow, job);
     }
 }
 
 /* ---- take ---- */
+
+/* How long a file has to rest still before it is fetched. */
+static int64_t rest_ms(const struct flow *flow, const struct job *job,
+                       const struct judgement *judgement)
+{
+    int64_t rested_ms = (clock_wall_ns() - job->received_ns) / NS_PER_MS;
+    int64_t young_ms = judgement->wait_ms - rested_ms;
+    int64_t paused_ms = download_pause_ms(flow->download, job->fetch_url);
+
+    return young_ms > paused_ms ? young_ms : paused_ms;
+}
 
 static void accept(struct flow *flow, struct job *job, const struct judgement *judgement)
 {
     bool at_top = strcmp(judgement->destination.directory, "/") == 0;
     char *destination = memory_format("%s/%s", at_top ? "" : judgement->destination.directory,
                                       judgement->destination.path);
+    int64_t wait_ms;
 
     job->destination = judgement->destination;
     job->fetch_url = judgement->fetch_url;
@@ -199,64 +116,166 @@ static void accept(struct flow *flow, struct job *job, const struct judgement *j
                     job->announcement.pub_time_ns);
     free(destination);
     job_advance(job, JOB_ACCEPTED);
-    ask_claim(flow, job);
+    wait_ms = rest_ms(flow, job, judgement);
+    if (wait_ms <= 0) {
+        ask_claim(flow, job);
+        return;
+    }
+    job_advance(job, JOB_WAITING);
+    flow_wait(flow, job, wait_ms, FLOW_WAIT_ANYWHERE);
 }
 
-static void receive(struct flow *flow, const struct delivery *delivery)
+static struct job *begin(struct flow *flow)
 {
-    struct job *job;
+    struct job *job = job_new(&flow->board);
+
+    list_append(&flow->jobs, &job->link);
+    return job;
+}
+
+/* Reads the message and decides about it. It is judged by the time at which it was received first,
+ * so that another try has the same outcome as the first. */
+static void judge(struct flow *flow, struct job *job, const struct envelope *envelope)
+{
     struct judgement judgement;
     struct error err = {0};
 
-    if (flow->stopping) {
-        broker_requeue(flow->broker, delivery->ticket);
-        return;
-    }
-    job = job_new(&flow->board);
-    job->ticket = delivery->ticket;
-    job->redelivered = delivery->redelivered;
-    list_append(&flow->jobs, &job->link);
-    report_received(flow->report, &delivery->envelope);
-    if (!announcement_parse(&delivery->envelope, &job->announcement, &err)) {
-        report_malformed(flow->report, &delivery->envelope, &err);
+    if (!announcement_parse(envelope, &job->announcement, &err)) {
+        report_malformed(flow->report, envelope, &err);
         job_advance(job, JOB_FAILED);
-        ack(flow, job);
+        flow_finish(flow, job);
         return;
     }
+    envelope_copy(envelope, &job->announcement.arena, &job->envelope);
     report_read(flow->report);
-    judge_decide(flow->judge, &job->announcement, clock_wall_ns(), &judgement);
+    judge_decide(flow->judge, &job->announcement, job->received_ns, &judgement);
     if (judgement.accepted)
         accept(flow, job, &judgement);
     else
         reject(flow, job, judgement.code, judgement.reason);
 }
 
+static void receive(struct flow *flow, const struct delivery *delivery)
+{
+    struct job *job;
+
+    if (flow->stopping) {
+        broker_requeue(flow->broker, delivery->ticket);
+        return;
+    }
+    job = begin(flow);
+    job->ticket = delivery->ticket;
+    job->redelivered = delivery->redelivered;
+    job->received_ns = clock_wall_ns();
+    report_received(flow->report, &delivery->envelope);
+    judge(flow, job, &delivery->envelope);
+}
+
+/* Another try for what is kept in the retry store. */
+static void revive(struct flow *flow, struct retry_item *item)
+{
+    struct job *job = begin(flow);
+    struct record record;
+    struct error err = {0};
+
+    retry_adopt(flow->retry, &job->hold, item->id);
+    if (flow->stopping) {
+        flow_hand_back(flow, job);
+    } else if (!record_parse(item->body, item->body_size, &record, &err)) {
+        log_error("sr3sub.retry take", "%s; it stays where it is (`sr3sub retry list`)", err.text);
+        retry_let_go(flow->retry, &job->hold, UNREADABLE_MS);
+    } else {
+        job->redelivered = true;
+        job->received_ns = record.received_ns;
+        job->first_failure_ns = record.first_failure_ns;
+        job->tries = record.tries;
+        job->reason = memory_copy(record.reason);
+        job->fingerprint = memory_copy(record.fingerprint);
+        judge(flow, job, &record.envelope);
+        record_clear(&record);
+    }
+    free(item->body);
+}
+
+/* Until it is known that nobody else has the claim, all bytes wait here. */
+static void place_surely(struct flow *flow, struct job *job)
+{
+    bool open = flow->config->nodupe_fail == CONFIG_FAIL_OPEN && store_failure(flow->store);
+
+    if (!open && !dedupe_is_sure(&job->claim)) {
+        deadline_set(flow->deadlines, &job->deadline, SURE_AGAIN_MS);
+        return;
+    }
+    writer_finish(job->file, job->fingerprint, open ? NULL : &job->claim.sure_until_ms);
+    job->file = NULL;
+}
+
+/* What sr3 left in its retry queues. It stays there until its outcome is safe. */
+static void take_over(struct flow *flow)
+{
+    struct sr3_entry *entry;
+
+    while (flow->sr3_retries && (entry = sr3_retries_take_entry(flow->sr3_retries))) {
+        struct record record;
+        struct error err = {0};
+        struct job *job;
+
+        if (!record_parse_sr3(entry->text, entry->length, &record, &err)) {
+            log_error("sr3sub.retry take_over", "%s: %s; moved to '%s.unreadable'", entry->place,
+                      err.text, entry->place);
+            sr3_retries_settle(flow->sr3_retries, entry, false);
+            continue;
+        }
+        job = begin(flow);
+        job->sr3_entry = entry;
+        job->received_ns = record.received_ns;
+        judge(flow, job, &record.envelope);
+        record_clear(&record);
+    }
+    if (flow->sr3_retries && sr3_retries_is_done(flow->sr3_retries)) {
+        sr3_retries_close(flow->sr3_retries);
+        flow->sr3_retries = NULL;
+    }
+}
+
+/* The time of a job that waits in hand has come, or that of asking a store again that did not
+ * answer. */
+static void go_on(struct flow *flow, struct job *job)
+{
+    if (job->state == JOB_FETCHED) {
+        place_surely(flow, job);
+    } else if (job->state == JOB_PLACED) {
+        ask_confirm(flow, job);
+    } else if (job->retry_delay_ms >= 0) { /* the claim is to be released still */
+        ask_release(flow, job);
+    } else if (job->state == JOB_WAITING) {
+        job_advance(job, JOB_ACCEPTED);
+        ask_claim(flow, job);
+    } else { /* its record is to be dropped still */
+        flow_finish(flow, job);
+    }
+}
+
 static void take_due(struct flow *flow)
 {
     struct deadline *deadline;
 
-    while ((deadline = deadlines_take_due(flow->deadlines))) {
-        struct job *job = deadline->ticket;
-
-        if (job->state == JOB_PLACED) { /* the store did not answer the first time */
-            ask_confirm(flow, job);
-        } else if (job->state == JOB_WAITING && job->retry_delay_ms < 0) {
-            job_advance(job, JOB_ACCEPTED);
-            ask_claim(flow, job);
-        } else { /* the store did not answer when the claim was to be released */
-            ask_release(flow, job);
-        }
-    }
+    while ((deadline = deadlines_take_due(flow->deadlines)))
+        go_on(flow, deadline->ticket);
 }
 
 void flow_take(struct flow *flow)
 {
     struct delivery delivery;
+    struct retry_item item;
 
     broker_step(flow->broker);
     while (broker_take_delivery(flow->broker, &delivery))
         receive(flow, &delivery);
     watch_connection(flow);
+    while (retry_take_due(flow->retry, &item))
+        revive(flow, &item);
+    take_over(flow);
     take_due(flow);
 }
 
@@ -267,32 +286,31 @@ static struct writer_plan plan_of(const struct flow *flow, const struct job *job
     return judge_plan(flow->config, &job->announcement, &job->destination);
 }
 
-static void fetch_claimed(struct flow *flow, struct job *job)
+static void fetch(struct flow *flow, struct job *job)
 {
     struct writer_plan plan = plan_of(flow, job);
 
-    job_advance(job, JOB_CLAIMED);
-    if (!job->tries)
-        report_accepted(flow->report, job);
-    job->busy_tries = 0;
     job->file = writer_begin(flow->writer, &plan, job);
     job->transfer = download_start(flow->download, job->fetch_url, job);
 }
 
-static void wait_for_retry(struct flow *flow, struct job *job, int64_t delay_ms)
+static void fetch_claimed(struct flow *flow, struct job *job)
 {
-    job->retry_delay_ms = -1;
-    deadline_set(flow->deadlines, &job->deadline, delay_ms);
+    job_advance(job, JOB_CLAIMED);
+    if (!job->tries)
+        report_accepted(flow->report, job);
+    job->busy_tries = job->tries_in_row = 0;
+    fetch(flow, job);
 }
 
 static void answer_claimed(struct flow *flow, struct job *job)
 {
-    if (!is_unwanted(flow, job)) {
+    if (!flow_is_unwanted(flow, job)) {
         fetch_claimed(flow, job);
         return;
     }
     job->abandoned = true;
-    try_later(flow, job, 0);
+    flow_try_later(flow, job, 0);
 }
 
 static void answer_older(struct flow *flow, struct job *job)
@@ -303,18 +321,18 @@ static void answer_older(struct flow *flow, struct job *job)
     if (job->redelivered) /* whoever died with it may have left a part of it */
         writer_discard(flow->writer, &plan);
     job_advance(job, JOB_REJECTED);
-    ack(flow, job);
+    flow_finish(flow, job);
 }
 
 /* The claim was not to be had, or nobody knows. */
-static void answer_later(struct flow *flow, struct job *job, int64_t delay_ms)
+static void answer_later(struct flow *flow, struct job *job, int64_t delay_ms, enum flow_wait where)
 {
-    if (is_unwanted(flow, job)) {
-        hand_back(flow, job);
+    if (flow_is_unwanted(flow, job)) {
+        flow_hand_back(flow, job);
         return;
     }
     job_advance(job, JOB_WAITING);
-    wait_for_retry(flow, job, delay_ms);
+    flow_wait(flow, job, delay_ms, where);
 }
 
 static void answer_busy(struct flow *flow, struct job *job)
@@ -322,23 +340,47 @@ static void answer_busy(struct flow *flow, struct job *job)
     int64_t delay_ms = backoff_ms(++job->busy_tries, BUSY_FIRST_MS, BUSY_MOST_MS);
 
     flow->report->metrics.busy++;
-    answer_later(flow, job, delay_ms < job->claim.busy_ms ? delay_ms : job->claim.busy_ms);
+    answer_later(flow, job, delay_ms < job->claim.busy_ms ? delay_ms : job->claim.busy_ms,
+                 FLOW_WAIT_ANYWHERE);
 }
 
 static void answer_released(struct flow *flow, struct job *job)
 {
+    int64_t delay_ms = job->retry_delay_ms;
+
+    job->retry_delay_ms = -1;
     if (job->state == JOB_FAILED && !job->abandoned)
-        ack(flow, job);
-    else if (is_unwanted(flow, job))
-        hand_back(flow, job);
+        flow_finish(flow, job);
+    else if (flow_is_unwanted(flow, job))
+        flow_hand_back(flow, job);
     else
-        wait_for_retry(flow, job, job->retry_delay_ms);
+        flow_wait(flow, job, delay_ms, FLOW_WAIT_ANYWHERE);
+}
+
+static void answer_confirmed(struct flow *flow, struct job *job)
+{
+    job_advance(job, JOB_CONFIRMED);
+    flow_finish(flow, job);
+}
+
+/* `nodupe_fail open`: a file fetched twice is better than one that waits. */
+static void go_on_without_store(struct flow *flow, struct job *job)
+{
+    dedupe_forget(flow->dedupe, &job->claim);
+    if (job->state == JOB_ACCEPTED)
+        fetch_claimed(flow, job);
+    else if (job->state == JOB_PLACED)
+        answer_confirmed(flow, job);
+    else
+        answer_released(flow, job);
 }
 
 static void answer_unknown(struct flow *flow, struct job *job)
 {
-    if (job->state == JOB_ACCEPTED)
-        answer_later(flow, job, STORE_AGAIN_MS);
+    if (flow->config->nodupe_fail == CONFIG_FAIL_OPEN && !flow_is_unwanted(flow, job))
+        go_on_without_store(flow, job);
+    else if (job->state == JOB_ACCEPTED)
+        answer_later(flow, job, STORE_AGAIN_MS, FLOW_WAIT_IN_HAND);
     else /* a confirm or a release, which is asked for again */
         deadline_set(flow->deadlines, &job->deadline, STORE_AGAIN_MS);
 }
@@ -346,13 +388,9 @@ static void answer_unknown(struct flow *flow, struct job *job)
 /* Somebody else took over, because this process did not move for longer than the lease. */
 static void answer_lost(struct flow *flow, struct job *job)
 {
-    if (job->state != JOB_CLAIMED)
-        return; /* all bytes are here: placing and confirming it does no harm */
-    download_cancel(job->transfer);
-    writer_cancel(job->file);
-    job->transfer = NULL;
-    job->file = NULL;
-    answer_later(flow, job, STORE_AGAIN_MS);
+    if (!flow_give_up(flow, job))
+        return; /* it is about to be placed, or it is already, and will be confirmed */
+    answer_later(flow, job, STORE_AGAIN_MS, FLOW_WAIT_ANYWHERE);
 }
 
 static void take_answer(struct flow *flow, struct job *job)
@@ -369,7 +407,7 @@ static void take_answer(struct flow *flow, struct job *job)
     case DEDUPE_DUPLICATE:
         report_duplicate(flow->report, job);
         job_advance(job, JOB_DUPLICATE);
-        ack(flow, job);
+        flow_finish(flow, job);
         break;
     case DEDUPE_OLDER:
         answer_older(flow, job);
@@ -378,8 +416,7 @@ static void take_answer(struct flow *flow, struct job *job)
         answer_busy(flow, job);
         break;
     case DEDUPE_CONFIRMED:
-        job_advance(job, JOB_CONFIRMED);
-        ack(flow, job);
+        answer_confirmed(flow, job);
         break;
     case DEDUPE_RELEASED:
         answer_released(flow, job);
@@ -395,9 +432,12 @@ static void take_answer(struct flow *flow, struct job *job)
 void flow_judge(struct flow *flow)
 {
     struct dedupe_claim *claim;
+    struct retry_hold *hold;
 
     while ((claim = dedupe_take_answer(flow->dedupe)))
         take_answer(flow, claim->ticket);
+    while ((hold = retry_take_answer(flow->retry)))
+        flow_take_retry_answer(flow, hold->ticket);
 }
 
 /* ---- fetch ---- */
@@ -412,21 +452,25 @@ enum download_flow flow_receive_bytes(void *ticket, const char *bytes, size_t le
 static void take_finished(struct flow *flow, const struct download_result *result)
 {
     struct job *job = result->ticket;
-    struct writer_file *file = job->file;
 
     job->transfer = NULL;
-    job->file = NULL;
     if (result->duration_ms > 0)
         flow->report->metrics.byte_rate =
             (double)result->size_bytes * 1000 / (double)result->duration_ms;
     if (result->fetched) {
         job_advance(job, JOB_FETCHED);
-        writer_finish(file, job->fingerprint, &job->claim.sure_until_ms);
+        place_surely(flow, job);
         return;
     }
-    writer_cancel(file);
-    settle_failure(flow, job, &result->err, result->status == 404 || result->status == 410,
-                   result->retry_after_ms);
+    writer_cancel(job->file);
+    job->file = NULL;
+    if (result->untried)
+        flow_try_later(flow, job, result->retry_after_ms);
+    else if (flow_may_repeat(flow, job, result))
+        fetch(flow, job);
+    else
+        flow_settle_failure(flow, job, &result->err, result->status == 404 || result->status == 410,
+                            result->retry_after_ms);
 }
 
 void flow_fetch(struct flow *flow)
@@ -466,14 +510,14 @@ static void take_result(struct flow *flow, const struct writer_result *result)
         memory_replace(&job->fingerprint, memory_copy(result->fingerprint));
         report_mismatch(flow->report, job, &result->err);
         job->tries++;
-        try_later(flow, job, backoff_ms(job->tries, RETRY_FIRST_MS, RETRY_MOST_MS));
+        flow_try_later(flow, job, backoff_ms(job->tries, MISMATCH_FIRST_MS, MISMATCH_MOST_MS));
         break;
     case WRITER_LATE:
         report_late(flow->report, &result->err);
-        try_later(flow, job, 0);
+        flow_try_later(flow, job, 0);
         break;
     case WRITER_FAILED:
-        settle_failure(flow, job, &result->err, false, -1);
+        flow_settle_failure(flow, job, &result->err, false, -1);
         break;
     }
 }
@@ -490,5 +534,11 @@ void flow_place(struct flow *flow)
 void flow_send(struct flow *flow)
 {
     dedupe_send(flow->dedupe);
+    retry_send(flow->retry);
     broker_flush(flow->broker);
+}
+
+void flow_tidy(struct flow *flow)
+{
+    flow_keep_old(flow);
 }

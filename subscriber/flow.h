@@ -22,9 +22,13 @@ struct flow {
     struct dedupe *dedupe;
     struct download *download;
     struct writer *writer;
-    struct deadlines *deadlines;
+    struct retry_store *retry_store;
+    struct retry *retry;
+    struct sr3_retries *sr3_retries; /* NULL: there is nothing more to come */
+    struct deadlines *deadlines;     /* of the jobs that wait in hand */
+    int hand_max;                    /* so many of them */
     struct job_board board;
-    struct list jobs;    /* all that are open */
+    struct list jobs;    /* all that are open, the oldest first */
     unsigned connection; /* whose deliveries can still be acked; 0: none */
     bool stopping;       /* nothing new is begun, what comes in is handed back */
 };
@@ -38,11 +42,12 @@ bool flow_open(struct flow *flow, struct error *err) MUST_CHECK;
 /* Says goodbye to the broker and frees everything, open jobs too: the broker has them back. */
 void flow_close(struct flow *flow);
 
-void flow_take(struct flow *flow);  /* deliveries, and what waited long enough */
+void flow_take(struct flow *flow);  /* deliveries, and what waited long enough, in hand or stored */
 void flow_judge(struct flow *flow); /* answers of the store */
 void flow_fetch(struct flow *flow); /* transfers, started, moved on and taken back */
 void flow_place(struct flow *flow); /* files, handed to the disk and taken back */
-void flow_send(struct flow *flow);  /* questions to the store and acks to the broker */
+void flow_send(struct flow *flow);  /* questions to the stores and acks to the broker */
+void flow_tidy(struct flow *flow);  /* once in a while: what was in hand for too long */
 
 /* Hands back what is not being fetched now; with `all`, also what is. */
 void flow_abandon(struct flow *flow, bool all);

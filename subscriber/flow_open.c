@@ -1,7 +1,10 @@
 /* Opening the stages: what each needs to know of the configuration. And closing them. */
-#include "flow.h"
+#include "flow_end.h"
 
 #include "broker_settings.h"
+#include "settings/config.h"
+#include "store/sr3_retries.h"
+#include "stores.h"
 
 #include <stdlib.h>
 
@@ -15,10 +18,11 @@ static bool open_broker(struct flow *flow, struct error *err)
 
     flow->broker = broker_open(flow->loop, &settings, err);
     broker_settings_kept_clear(&kept);
+    flow->hand_max = settings.prefetch / 2;
     return flow->broker != NULL;
 }
 
-static bool open_store(struct flow *flow, struct error *err)
+static bool open_claims(struct flow *flow, struct error *err)
 {
     const struct config *config = flow->config;
     int64_t ttl_ms = config->nodupe_ttl_ms;
@@ -27,15 +31,26 @@ static bool open_store(struct flow *flow, struct error *err)
         .nodupe_ttl_ms = ttl_ms,
         .latest_ttl_ms = ttl_ms > LATEST_TTL_LEAST_MS ? ttl_ms : LATEST_TTL_LEAST_MS,
     };
-    char *path = memory_format("%s/store.sqlite", config->subscription_dir);
 
-    flow->store = store_open_sqlite(flow->loop, path, &settings, err);
-    free(path);
+    flow->store = store_open_for(config, flow->loop, &settings, err);
     if (!flow->store)
         return false;
     flow->dedupe = dedupe_open(
-        flow->store, &(struct dedupe_settings){.key_base = "sr3sub", .lease_ms = LEASE_MS}, err);
+        flow->store,
+        &(struct dedupe_settings){.key_base = store_key_base(config), .lease_ms = LEASE_MS}, err);
     return flow->dedupe != NULL;
+}
+
+static bool open_retries(struct flow *flow, struct error *err)
+{
+    flow->retry_store = retry_store_open_for(flow->config, flow->loop, err);
+    if (!flow->retry_store)
+        return false;
+    flow->retry = retry_open(
+        flow->retry_store,
+        &(struct retry_settings){.lease_ms = LEASE_MS, .work_max = flow->config->transfers_max});
+    flow->sr3_retries = sr3_retries_open_for(flow->config, flow->loop, err);
+    return flow->sr3_retries != NULL;
 }
 
 static bool open_transfers(struct flow *flow, struct error *err)
@@ -68,8 +83,8 @@ bool flow_open(struct flow *flow, struct error *err)
     list_init(&flow->jobs);
     flow->deadlines = deadlines_open();
     flow->judge = judge_open(flow->config, err);
-    return flow->judge && open_store(flow, err) && open_transfers(flow, err)
-           && open_broker(flow, err);
+    return flow->judge && open_claims(flow, err) && open_retries(flow, err)
+           && open_transfers(flow, err) && open_broker(flow, err);
 }
 
 static void free_jobs(struct flow *flow)
@@ -80,7 +95,7 @@ static void free_jobs(struct flow *flow)
         struct job *job = LIST_ITEM(link, struct job, link);
 
         deadline_clear(flow->deadlines, &job->deadline);
-        job->asking = false;
+        job->asking = job->hold.busy = false;
         if (job->state != JOB_HANDED_BACK)
             job_advance(job, JOB_HANDED_BACK);
         job_free(job);
@@ -90,16 +105,8 @@ static void free_jobs(struct flow *flow)
 static void let_go_of_transfers(struct flow *flow)
 {
     for (struct list_link *link = list_first(&flow->jobs); link;
-         link = list_next(&flow->jobs, link)) {
-        struct job *job = LIST_ITEM(link, struct job, link);
-
-        if (job->state != JOB_CLAIMED)
-            continue;
-        download_cancel(job->transfer);
-        writer_cancel(job->file);
-        job->transfer = NULL;
-        job->file = NULL;
-    }
+         link = list_next(&flow->jobs, link))
+        flow_give_up(flow, LIST_ITEM(link, struct job, link));
 }
 
 void flow_close(struct flow *flow)
@@ -110,7 +117,10 @@ void flow_close(struct flow *flow)
     writer_close(flow->writer);
     dedupe_close(flow->dedupe);
     store_close(flow->store);
+    retry_store_close(flow->retry_store);
+    sr3_retries_close(flow->sr3_retries);
     free_jobs(flow);
+    retry_close(flow->retry);
     deadlines_close(flow->deadlines);
     judge_close(flow->judge);
 }

@@ -11,26 +11,30 @@
 
 /* Whatever is not settled yet can be handed back to the broker. */
 static const unsigned may_become[JOB_STATES] = {
-    [JOB_RECEIVED] = TO(JOB_ACCEPTED) | TO(JOB_REJECTED) | TO(JOB_FAILED),
+    [JOB_RECEIVED] = TO(JOB_ACCEPTED) | TO(JOB_REJECTED) | TO(JOB_FAILED) | TO(JOB_HANDED_BACK),
     [JOB_ACCEPTED] = TO(JOB_CLAIMED) | TO(JOB_DUPLICATE) | TO(JOB_REJECTED) | TO(JOB_WAITING)
                      | TO(JOB_HANDED_BACK),
     [JOB_CLAIMED] = TO(JOB_FETCHED) | TO(JOB_WAITING) | TO(JOB_FAILED) | TO(JOB_HANDED_BACK),
     [JOB_FETCHED] = TO(JOB_PLACED) | TO(JOB_WAITING) | TO(JOB_FAILED) | TO(JOB_HANDED_BACK),
     [JOB_PLACED] = TO(JOB_CONFIRMED) | TO(JOB_HANDED_BACK),
-    [JOB_CONFIRMED] = TO(JOB_ACKED),
-    [JOB_WAITING] = TO(JOB_ACCEPTED) | TO(JOB_HANDED_BACK),
-    [JOB_REJECTED] = TO(JOB_ACKED),
-    [JOB_DUPLICATE] = TO(JOB_ACKED),
+    [JOB_CONFIRMED] = TO(JOB_ACKED) | TO(JOB_HANDED_BACK),
+    [JOB_WAITING] = TO(JOB_ACCEPTED) | TO(JOB_KEPT) | TO(JOB_HANDED_BACK),
+    [JOB_KEPT] = TO(JOB_ACKED),
+    [JOB_REJECTED] = TO(JOB_ACKED) | TO(JOB_HANDED_BACK),
+    [JOB_DUPLICATE] = TO(JOB_ACKED) | TO(JOB_HANDED_BACK),
     [JOB_FAILED] = TO(JOB_ACKED) | TO(JOB_HANDED_BACK),
 };
 
 const char *job_state_name(enum job_state state)
 {
     static const char *const names[JOB_STATES] = {
-        [JOB_RECEIVED] = "received", [JOB_ACCEPTED] = "accepted", [JOB_CLAIMED] = "claimed",
-        [JOB_FETCHED] = "fetched",   [JOB_PLACED] = "placed",     [JOB_CONFIRMED] = "confirmed",
-        [JOB_WAITING] = "waiting",   [JOB_REJECTED] = "rejected", [JOB_DUPLICATE] = "duplicate",
-        [JOB_FAILED] = "failed",     [JOB_ACKED] = "acked",       [JOB_HANDED_BACK] = "handed back",
+        [JOB_RECEIVED] = "received",       [JOB_ACCEPTED] = "accepted",
+        [JOB_CLAIMED] = "claimed",         [JOB_FETCHED] = "fetched",
+        [JOB_PLACED] = "placed",           [JOB_CONFIRMED] = "confirmed",
+        [JOB_WAITING] = "waiting",         [JOB_KEPT] = "kept",
+        [JOB_REJECTED] = "rejected",       [JOB_DUPLICATE] = "duplicate",
+        [JOB_FAILED] = "failed",           [JOB_ACKED] = "acked",
+        [JOB_HANDED_BACK] = "handed back",
     };
     return names[state];
 }
@@ -43,6 +47,9 @@ struct job *job_new(struct job_board *board)
     job->entered_ms = clock_now_ms();
     job->claim.ticket = job;
     job->deadline.ticket = job;
+    job->hold.ticket = job;
+    job->taken_ms = clock_now_ms();
+    job->retry_delay_ms = -1;
     board->count[JOB_RECEIVED]++;
     return job;
 }
@@ -50,11 +57,14 @@ struct job *job_new(struct job_board *board)
 void job_free(struct job *job)
 {
     assert(job->state == JOB_ACKED || job->state == JOB_HANDED_BACK);
-    assert(!job->asking && !job->transfer && !job->file && !job->deadline.waiting);
+    assert(!job->asking && !job->transfer && !job->file && !job->deadline.waiting
+           && !job->hold.busy);
     job->board->count[job->state]--;
     list_remove(&job->link);
     announcement_clear(&job->announcement);
     free(job->fingerprint);
+    free(job->reason);
+    free(job->hold.body);
     free(job);
 }
 

@@ -3,8 +3,9 @@
  *
  *     RECEIVED > ACCEPTED > CLAIMED > FETCHED > PLACED > CONFIRMED > ACKED
  *
- * and, on the way, WAITING (tried again later) and the exits REJECTED, DUPLICATE and FAILED, which
- * end in ACKED too. A job that ends in HANDED_BACK was not acked: the broker delivers it again.
+ * and, on the way, WAITING (tried again later) and the exits REJECTED, DUPLICATE, FAILED and KEPT
+ * (in the retry store), which end in ACKED too. A job that ends in HANDED_BACK was not acked: the
+ * broker delivers it again, or the retry store gives it out again.
  */
 #pragma once
 
@@ -13,7 +14,10 @@
 #include "stages/broker.h"
 #include "stages/dedupe.h"
 #include "stages/filter.h"
+#include "stages/retry.h"
 #include "stages/writer.h"
+
+struct sr3_entry;
 
 enum job_state {
     JOB_RECEIVED,
@@ -22,7 +26,8 @@ enum job_state {
     JOB_FETCHED,   /* all bytes are there, the writer has them */
     JOB_PLACED,    /* under its final name; the store is being told */
     JOB_CONFIRMED, /* the store knows. A later stage that hands the file on belongs here */
-    JOB_WAITING,   /* for another try */
+    JOB_WAITING,   /* for another try, in hand */
+    JOB_KEPT,      /* for another try, in the retry store */
     JOB_REJECTED,
     JOB_DUPLICATE,
     JOB_FAILED,
@@ -43,7 +48,11 @@ struct job {
     int64_t entered_ms; /* when it came into this state, steady clock */
 
     struct announcement announcement;
-    struct broker_ticket ticket;
+    struct envelope envelope;    /* the message, in the announcement's arena */
+    struct broker_ticket ticket; /* of no connection: it came from elsewhere */
+    struct sr3_entry *sr3_entry; /* left by sr3 in a retry queue; NULL: it was not */
+    int64_t received_ns;         /* wall clock: when the message was delivered first */
+    int64_t taken_ms;            /* steady clock: when it was taken in hand this time */
     bool redelivered;
     bool abandoned; /* to be handed back as soon as its stages have let go of it */
     bool asking;    /* a question to dedupe is open */
@@ -54,10 +63,14 @@ struct job {
     struct transfer *transfer;
     struct writer_file *file;
 
-    struct deadline deadline; /* until it is tried again */
-    int64_t retry_delay_ms;   /* once the claim is released; -1: not tried again */
-    int tries, busy_tries;
-    int64_t first_failure_ms; /* steady clock; 0: none yet */
+    struct retry_hold hold;   /* on its record in the retry store */
+    struct deadline deadline; /* in hand: until it is tried again */
+    int64_t retry_delay_ms;   /* once the claim is released; -1: it is, and the deadline is set */
+    int tries;                /* that failed */
+    int tries_in_row;         /* since it was claimed */
+    int busy_tries;
+    int64_t first_failure_ns; /* wall clock; 0: none yet */
+    char *reason;             /* of the last failure */
     char *fingerprint;        /* of bytes that were not the announced ones */
     bool mismatch_accepted;
 };
@@ -70,6 +83,18 @@ void job_free(struct job *job);
 
 /* The only way a state changes; a move that must not be is a bug and ends the process. */
 void job_advance(struct job *job, enum job_state next);
+
+/* It is in the retry store, or on its way there. */
+static inline bool job_has_record(const struct job *job)
+{
+    return job->hold.held || job->hold.busy;
+}
+
+/* It depends on the connection that brought it. */
+static inline bool job_is_delivery(const struct job *job)
+{
+    return !job_has_record(job) && !job->sr3_entry;
+}
 
 const char *job_state_name(enum job_state state);
 

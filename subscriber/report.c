@@ -223,7 +223,7 @@ void report_silence(struct report *report, const char *bindings, int64_t silence
                 silent_ms / 1000, bindings);
 }
 
-void report_refresh(struct report *report, const struct job_board *board)
+void report_refresh(struct report *report, const struct job_board *board, int64_t stored)
 {
     struct metrics *metrics = &report->metrics;
     double cpu_s = metrics_cpu_s();
@@ -234,7 +234,7 @@ void report_refresh(struct report *report, const struct job_board *board)
     metrics->cpu_s = cpu_s - metrics->last_housekeeping_cpu_s;
     metrics->message_rate = up_s > 0 ? (double)report->messages / up_s : 0;
     metrics->message_rate_cpu = cpu_s > 0 ? (double)report->messages / cpu_s : 0;
-    metrics->download_retries = board->count[JOB_WAITING];
+    metrics->download_retries = board->count[JOB_WAITING] + stored;
     metrics->open_jobs = job_board_open(board);
     metrics->active_transfers = board->count[JOB_CLAIMED];
     if (metrics->transfer_connected) { /* as sr3: the time since the last look is added */
@@ -268,12 +268,10 @@ static void report_statistics(const struct report *report)
                  metrics->lag_total_s / (double)accepted, metrics->lag_max_s);
 }
 
-void report_housekeeping(struct report *report, const struct job_board *board,
-                         int64_t housekeeping_ms)
+void report_housekeeping(struct report *report, int64_t housekeeping_ms)
 {
     struct metrics *metrics = &report->metrics;
 
-    report_refresh(report, board);
     if (report->settings.housekeeping) {
         log_info("sarracenia.flow _runHousekeeping", "on_housekeeping pid: %d %s instance: %d",
                  (int)getpid(), report->settings.title, report->settings.instance);

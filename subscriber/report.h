@@ -53,11 +53,10 @@ void report_connection(struct report *report, bool connected);
  */
 void report_silence(struct report *report, const char *bindings, int64_t silence_ms);
 
-/* Brings the gauges up to date, before the metrics are written. */
-void report_refresh(struct report *report, const struct job_board *board);
+/* Brings the gauges up to date, before the metrics are used; `stored` records wait for a try. */
+void report_refresh(struct report *report, const struct job_board *board, int64_t stored);
 
 /* The periodic lines; then the counters restart. */
-void report_housekeeping(struct report *report, const struct job_board *board,
-                         int64_t housekeeping_ms);
+void report_housekeeping(struct report *report, int64_t housekeeping_ms);
 
 void report_stopped(const struct report *report);

@@ -1,5 +1,7 @@
 #include "stores.h"
 
+#include "store/sr3_retries.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -65,4 +67,18 @@ struct retry_store *retry_store_open_for(const struct config *config, struct loo
 
     free(where);
     return store;
+}
+
+struct sr3_retries *sr3_retries_open_for(const struct config *config, struct loop *loop,
+                                         struct error *err)
+{
+    bool shared = config->retry_driver == CONFIG_DRIVER_REDIS;
+    struct redis_settings redis = retry_store_redis(config);
+    char *queue = memory_format("%s.%s", config->component, config->queue);
+    struct sr3_retries_settings settings = {
+        .directory = config->subscription_dir, .redis = shared ? &redis : NULL, .queue = queue};
+    struct sr3_retries *retries = sr3_retries_open(loop, &settings, err);
+
+    free(queue);
+    return retries;
 }

@@ -28,5 +28,11 @@ bool retry_store_exists_for(const struct config *config);
 /* Of the retry records in Redis, allocated: "sr3sub.retry.COMPONENT.QUEUE". */
 char *retry_store_name(const struct config *config) MUST_CHECK;
 
+struct sr3_retries;
+
+/* What sr3 left where this subscription's retries belong. */
+struct sr3_retries *sr3_retries_open_for(const struct config *config, struct loop *loop,
+                                         struct error *err) MUST_CHECK;
+
 /* How to reach the Redis of the retry records. */
 struct redis_settings retry_store_redis(const struct config *config);

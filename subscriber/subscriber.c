@@ -24,9 +24,10 @@ struct subscriber {
     char *bindings; /* the same */
     struct report report;
     struct flow flow;
-    int signals; /* to stop, so far */
+    int signals;                /* to stop, so far */
+    const char *without_claims; /* what is done while their store fails */
     bool store_failing;
-    int64_t grace_ends_ms, metrics_due_ms, housekeeping_due_ms;
+    int64_t grace_ends_ms, metrics_due_ms, keep_due_ms, housekeeping_due_ms;
 };
 
 /* ---- stopping ---- */
@@ -55,6 +56,7 @@ static void begin_stopping(struct subscriber *subscriber)
     subscriber->report.metrics.stop_requested = true;
     subscriber->grace_ends_ms = clock_now_ms() + subscriber->config->stop_grace_ms;
     broker_stop_consuming(subscriber->flow.broker);
+    retry_stop(subscriber->flow.retry);
     flow_abandon(&subscriber->flow, false);
 }
 
@@ -85,15 +87,19 @@ static bool is_finished(const struct subscriber *subscriber)
 
 /* ---- tidy ---- */
 
-static void watch_store(struct subscriber *subscriber)
+/* One line for both stores, which may be one and the same Redis. */
+static void watch_stores(struct subscriber *subscriber)
 {
-    const char *failure = store_failure(subscriber->flow.store);
+    const char *claims = store_failure(subscriber->flow.store);
+    const char *retries = retry_store_failure(subscriber->flow.retry_store);
+    bool failing = claims || retries;
 
-    if (failure && !subscriber->store_failing)
-        log_error("sr3sub.store watch", "%s: no new work is taken until it answers again", failure);
-    else if (!failure && subscriber->store_failing)
+    if (failing && !subscriber->store_failing)
+        log_error("sr3sub.store watch", "%s: %s until it answers again", claims ? claims : retries,
+                  claims ? subscriber->without_claims : "what fails waits in hand");
+    else if (!failing && subscriber->store_failing)
         log_info("sr3sub.store watch", "the store answers again, work goes on");
-    subscriber->store_failing = failure != NULL;
+    subscriber->store_failing = failing;
 }
 
 /* "xpublic v02.post.#, xpublic v03.#", allocated. */
@@ -115,21 +121,32 @@ static void set_timer(struct subscriber *subscriber)
     loop_timer_set(subscriber->timer, retry_ms >= 0 && retry_ms < TICK_MS ? retry_ms : TICK_MS);
 }
 
+static void refresh(struct subscriber *subscriber)
+{
+    report_refresh(&subscriber->report, &subscriber->flow.board,
+                   retry_waiting(subscriber->flow.retry));
+}
+
 static void tidy(struct subscriber *subscriber)
 {
     const struct config *config = subscriber->config;
     struct report *report = &subscriber->report;
     int64_t now_ms = clock_now_ms();
 
-    watch_store(subscriber);
+    watch_stores(subscriber);
     report_silence(report, subscriber->bindings, config->no_messages_warning_ms);
     if (now_ms >= subscriber->metrics_due_ms) {
-        report_refresh(report, &subscriber->flow.board);
+        refresh(subscriber);
         metrics_file_write(subscriber->metrics_file, &report->metrics);
         subscriber->metrics_due_ms = now_ms + config->metrics_write_interval_ms;
     }
+    if (now_ms >= subscriber->keep_due_ms) {
+        flow_tidy(&subscriber->flow);
+        subscriber->keep_due_ms = now_ms + TICK_MS;
+    }
     if (now_ms >= subscriber->housekeeping_due_ms) {
-        report_housekeeping(report, &subscriber->flow.board, config->housekeeping_ms);
+        refresh(subscriber);
+        report_housekeeping(report, config->housekeeping_ms);
         subscriber->housekeeping_due_ms = now_ms + config->housekeeping_ms;
     }
     set_timer(subscriber);
@@ -175,6 +192,9 @@ static bool subscriber_open(struct subscriber *subscriber, struct error *err)
     loop_on_signal(loop, SIGINT, on_stop_signal, subscriber);
     loop_on_signal(loop, SIGHUP, on_hangup, subscriber);
     subscriber->timer = loop_timer_open(loop, on_tick, subscriber);
+    subscriber->without_claims = config->nodupe_fail == CONFIG_FAIL_OPEN
+                                     ? "files may be fetched twice"
+                                     : "no new work is taken";
     subscriber->housekeeping_due_ms = clock_now_ms() + config->housekeeping_ms;
     subscriber->flow.config = config;
     subscriber->flow.report = &subscriber->report;
@@ -221,7 +241,7 @@ bool subscriber_run(const struct config *config, struct error *err)
     opened = subscriber_open(&subscriber, err);
     if (opened) {
         subscriber_loop(&subscriber);
-        report_refresh(&subscriber.report, &subscriber.flow.board);
+        refresh(&subscriber);
         report_stopped(&subscriber.report);
     }
     subscriber_close(&subscriber);

@@ -140,6 +140,7 @@ void dedupe_identify(struct dedupe *dedupe, struct dedupe_claim *claim, const ch
     hash(dedupe, path, identity->path);
     hash(dedupe, destination, identity->place);
     claim->question.pub_time_ns = pub_time_ns;
+    claim->question.path_text = path;
 }
 
 /* Ids are hashes already. Many identities share one half: empty files have the same key. */

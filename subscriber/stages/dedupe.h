@@ -76,7 +76,10 @@ void dedupe_close(struct dedupe *dedupe);
  */
 char *dedupe_print_redis_key(const char *key_base, const char *key, const char *path) MUST_CHECK;
 
-/* Says what `claim` is about: the announcement's duplicate key and path, and its destination. */
+/*
+ * Says what `claim` is about: the announcement's duplicate key and path, and its destination. `path`
+ * must live as long as the claim is used.
+ */
 void dedupe_identify(struct dedupe *dedupe, struct dedupe_claim *claim, const char *key,
                      const char *path, const char *destination, int64_t pub_time_ns);
 

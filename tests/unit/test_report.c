@@ -309,15 +309,15 @@ static void gauges_follow_the_board(void **state)
     begin(scene, &all);
     scene->report.messages = 50;
     clock_hold(AT_NS + 10 * NS_PER_S, 110000);
-    report_refresh(&scene->report, &board);
-    assert_int_equal(metrics->download_retries, 3);
+    report_refresh(&scene->report, &board, 4);
+    assert_int_equal(metrics->download_retries, 7);
     assert_int_equal(metrics->open_jobs, 5);
     assert_int_equal(metrics->active_transfers, 2);
     assert_true(metrics->message_rate == 5.0);
     assert_true(metrics->transfer_connected && metrics->transfer_connect_time_s == 0);
     clock_hold(AT_NS + 14 * NS_PER_S, 114000);
     board.count[JOB_CLAIMED] = 0;
-    report_refresh(&scene->report, &board);
+    report_refresh(&scene->report, &board, 0);
     assert_true(!metrics->transfer_connected && metrics->transfer_connect_time_s == 4.0);
     assert_true(metrics->transfer_connect_start_s == 0);
 }
@@ -336,7 +336,8 @@ static void housekeeping_sums_up_and_restarts(void **state)
     report_read(&scene->report);
     free(take_text(scene));
     clock_hold(AT_NS, 104000);
-    report_housekeeping(&scene->report, &scene->board, 300000);
+    report_refresh(&scene->report, &scene->board, 0);
+    report_housekeeping(&scene->report, 300000);
     text = take_text(scene);
     if (!strstr(text, "messages received: 2, accepted: 1, rejected: 1   rate accepted: 50.0% or "
                       "0.2 m/s\n")
