@@ -1,6 +1,6 @@
 """What the integration tests share: servers, the tree of files, and a factory for subscriptions.
 
-RabbitMQ and nginx are started once. A test that stops one of them need not start it again.
+RabbitMQ, Redis and nginx are started once. A test that stops one of them need not start it again.
 Everything lives in a temporary directory, removed at the end unless SR3SUB_KEEP is set.
 """
 import itertools
@@ -14,18 +14,23 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from rig.fleet import summaries
 from rig.nginx import Nginx
 from rig.rabbit import Rabbit
-from rig.subscriber import Subscription, program
+from rig.redis import Redis
+from rig.subscriber import Store, Subscription, program
 from rig.tls import Certificate
 from rig.tree import make_tree
 
+STORES = ["disk"]  # where instances share what they know
 numbers = itertools.count(1)
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "release: run with the release build too, "
                                        "not only with the sanitizers")
+    config.addinivalue_line("markers", "release_only: run with the release build only, long or of "
+                                       "full size")
 
 
 def pytest_sessionstart(session):
@@ -41,6 +46,14 @@ def pytest_runtest_makereport(item, call):
     if report.failed and factory:
         for subscription in factory.made:
             report.sections.append((f"sr3sub, {subscription.folder}", subscription.log_tail()))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the fleets counted."""
+    if summaries:
+        terminalreporter.write_sep("=", "counts")
+        for line in summaries:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +81,15 @@ def certificate(work):
 
 
 @pytest.fixture(scope="session")
-def files(work):
-    """5,000 small files as (entries); nginx serves them."""
-    return make_tree(f"{work}/www", small=5000)
+def many_files(work):
+    """10,000 small files as (entries); nginx serves them."""
+    return make_tree(f"{work}/www", small=10000)
+
+
+@pytest.fixture(scope="session")
+def files(many_files):
+    """Half of them."""
+    return many_files[:5000]
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +105,27 @@ def rabbit(rabbit_server):
 
 
 @pytest.fixture(scope="session")
-def nginx_server(work, files):
+def redis_server(work):
+    server = Redis(f"{work}/redis")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis(redis_server):
+    """Running, and empty."""
+    redis_server.start().clear()
+    return redis_server
+
+
+@pytest.fixture(params=STORES)
+def store(request):
+    """Tests that use this run once for each kind of store."""
+    return Store(request.getfixturevalue("redis") if request.param == "redis" else None)
+
+
+@pytest.fixture(scope="session")
+def nginx_server(work, many_files):
     server = Nginx(f"{work}/nginx", f"{work}/www")
     yield server
     server.close()
@@ -99,11 +138,11 @@ def nginx(nginx_server):
 
 @pytest.fixture
 def serve(tmp_path):
-    """serve(root): another nginx, for a tree the test made itself."""
+    """serve(root): another nginx, for a tree the test made itself or with a pace of its own."""
     servers = []
 
-    def start(root):
-        servers.append(Nginx(tmp_path / f"nginx{len(servers)}", root).start())
+    def start(root, **settings):
+        servers.append(Nginx(tmp_path / f"nginx{len(servers)}", root, **settings).start())
         return servers[-1]
 
     yield start

@@ -28,7 +28,7 @@ http {{
     sendfile on;
     keepalive_requests 1000000;
     keepalive_timeout 60s;
-    open_file_cache max=20000 inactive=60s;
+    open_file_cache max=6000 inactive=60s;
     root {root};
     split_clients $request_id $unlucky {{ {unlucky} }}
     limit_req_zone slow zone=slow:32k rate={slow_rate}r/s;
@@ -40,6 +40,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{slow_port};
+        if ($unlucky) {{ return 503; }}
         limit_req zone=slow burst=1000000;
     }}
 }}
@@ -113,8 +114,8 @@ class Nginx:
     close = stop
 
     def trouble(self, unlucky_percent=0, limit_rate=None):
-        """Answers a share of requests with 503, or each with so many bytes a second ("50k");
-        without arguments all is well again."""
+        """Answers a share of requests with 503, or each on the fast port with so many bytes a
+        second ("50k"); without arguments all is well again."""
         self._configure(unlucky_percent, limit_rate)
         if self.is_running():
             self.server.send(signal.SIGHUP)

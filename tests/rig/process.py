@@ -65,6 +65,7 @@ class Process:
         self.args = [str(arg) for arg in args]
         self.usage = None  # resource usage, once it has ended
         self.told_to_stop = False
+        self.peak_kib = 0  # as last seen, at every signal and when asked
         with open(log_path, "ab") as log:
             self.popen = subprocess.Popen(
                 self.args, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
@@ -87,6 +88,7 @@ class Process:
 
     def send(self, signal_number):
         if self.is_running():
+            self.peak_memory_kib()
             os.kill(self.pid, signal_number)
             self.told_to_stop |= signal_number == signal.SIGTERM
 
@@ -110,12 +112,15 @@ class Process:
         return self.wait(5)
 
     def peak_memory_kib(self):
-        """Highest resident memory so far; only while it runs."""
-        with open(f"/proc/{self.pid}/status") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1])
-        return 0
+        """Highest resident memory so far; when it has ended, as far as it was seen."""
+        try:
+            with open(f"/proc/{self.pid}/status") as status:
+                for line in status:
+                    if line.startswith("VmHWM:"):
+                        self.peak_kib = int(line.split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        return self.peak_kib
 
 
 def stop_all():

@@ -1,9 +1,15 @@
-"""Runs sr3sub: one configuration with a directory, a queue and state of its own."""
+"""Runs sr3sub: one configuration with a directory, a queue and state of its own.
+
+The instances of a subscription share its state, as on one host, or have a cache directory each, as
+replicas in containers have.
+"""
+import mmap
 import os
 import re
 import shlex
 import signal
 import time
+from dataclasses import dataclass
 
 from rig.announcer import PREFIXES, Publisher
 from rig.process import Process, wait_until
@@ -29,11 +35,40 @@ def program():
     return os.path.abspath(os.environ.get("SR3SUB", f"{PROJECT}/build/release/sr3sub"))
 
 
+def is_sanitized():
+    """Whether the program is built with AddressSanitizer: slower, and it needs more memory."""
+    with open(program(), "rb") as file, \
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"__asan_init") >= 0
+
+
+@dataclass
+class Store:
+    """Where the instances of a subscription keep what they share: in a rig.redis.Redis, or without
+    one on the host."""
+    redis: object = None
+
+    def options(self, password=None):
+        if not self.redis:
+            return ""
+        url = self.redis.url(password)
+        return (f"nodupe_driver redis\nnodupe_redis_serverurl {url}\n"
+                f"retry_driver redis\nredisqueue_serverurl {url}\n")
+
+    @property
+    def hosts(self):
+        """Whether each instance may run on a host of its own."""
+        return self.redis is not None
+
+    def __str__(self):
+        return "redis" if self.redis else "disk"
+
+
 class Instance(Process):
     """One running sr3sub."""
 
-    def __init__(self, args, log_path, env, cwd):
-        self.log_path = log_path
+    def __init__(self, args, log_path, env, cwd, number=None):
+        self.log_path, self.number = log_path, number
         super().__init__(args, log_path, env=env, cwd=cwd)
 
     def log(self):
@@ -62,22 +97,25 @@ class Instance(Process):
 
 class Subscription:
     """Everything below `folder`. `places` says where files go: sr3 lines with directory, mirror,
-    accept, reject; `options` are further lines. `{directory}` in them is the data directory."""
+    accept, reject; `options` are further lines. `{directory}` in them is the data directory.
+    With a `store` in Redis each instance has a cache directory of its own."""
 
     def __init__(self, folder, rabbit, name="test", wire="v02", exchange="xpublic", queue=None,
-                 broker=None, options="", places="directory {directory}\nmirror on", env=None):
+                 broker=None, options="", places="directory {directory}\nmirror on", env=None,
+                 store=Store()):
         self.folder = os.path.abspath(folder)
         self.rabbit, self.name, self.exchange, self.wire = rabbit, name, exchange, wire
         self.queue = queue or f"q_guest.{name}"
         self.directory = f"{self.folder}/data"
         self.cache = f"{self.folder}/cache"
+        self.store = store
         self.instances = []  # all that ever ran
         self.env = dict(os.environ, HOME=self.folder, XDG_CONFIG_HOME=f"{self.folder}/config",
                         XDG_CACHE_HOME=self.cache, NO_PROXY="*",
                         ASAN_OPTIONS="exitcode=99:detect_leaks=1",
                         UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1", **(env or {}))
         os.makedirs(self.directory)
-        lines = f"{places}\n{options}".replace("{directory}", self.directory)
+        lines = f"{store.options()}{places}\n{options}".replace("{directory}", self.directory)
         self.configure(CONFIGURATION.format(
             broker=broker or rabbit.url(), exchange=exchange, prefix=PREFIXES[wire],
             queue=self.queue, options=lines))
@@ -91,19 +129,37 @@ class Subscription:
         with open(self.configuration, "w") as file:
             file.write(text)
 
-    def metrics(self, number=1):
-        return f"{self.cache}/sr3/metrics/subscribe_{self.name}_{number:02}.json"
+    def cache_of(self, number):
+        """The cache directory of an instance."""
+        return f"{self.cache}{number}" if self.store.hosts else self.cache
 
-    def run(self, *args, log="run"):
-        """sr3sub with any arguments; every run has a log of its own."""
+    def metrics(self, number=1):
+        return f"{self.cache_of(number)}/sr3/metrics/subscribe_{self.name}_{number:02}.json"
+
+    def run(self, *args, log="run", number=1):
+        """sr3sub with any arguments, on the host of an instance; every run has a log of its own."""
         log_path = f"{self.folder}/{len(self.instances):03}_{log}.log"
-        instance = Instance([program(), *args], log_path, self.env, self.folder)
+        env = dict(self.env, XDG_CACHE_HOME=self.cache_of(number))
+        instance = Instance([program(), *args], log_path, env, self.folder, number)
         self.instances.append(instance)
         return instance
 
     def start(self, number=1):
         return self.run("foreground", f"subscribe/{self.name}", "--no", str(number),
-                        log=f"instance_{number:02}")
+                        log=f"instance_{number:02}", number=number)
+
+    def start_container(self, number=1):
+        """As a container does; the base of the keys in Redis follows from it."""
+        return self.run("foreground", "--config", f"subscribe/{self.name}.conf", "--logStdout",
+                        "--no", str(number), log=f"container_{number:02}", number=number)
+
+    def start_all(self, count):
+        """Instances 1 to `count`; returns once all of them listen."""
+        self.declare()
+        started = [self.start(number) for number in range(1, count + 1)]
+        for instance in started:
+            instance.wait_consuming()
+        return started
 
     def declare(self, vhost="/"):
         """Declares exchange and queue as sr3sub will, so that they can be filled beforehand."""
@@ -145,8 +201,9 @@ class Subscription:
 
     def complaints(self):
         """Reports of sanitizers, failed assertions and leaked passwords in the logs."""
+        wrong = REPORTS + SECRETS + ([self.store.redis.password] if self.store.redis else [])
         return [line for instance in self.instances for line in instance.log().splitlines()
-                if any(text in line for text in REPORTS + SECRETS)]
+                if any(text in line for text in wrong)]
 
     def log_tail(self, lines=30):
         """The end of each log, for a person to read."""
