@@ -1,4 +1,4 @@
-"""Settling up with the broker: setup, cleanup, bindings that went, and the files that remember."""
+"""Settling up: setup, cleanup, retry, bindings that went, and the files that remember."""
 import json
 import os
 import socket
@@ -8,6 +8,7 @@ import pytest
 
 from rig.announcer import Publisher, announce
 from rig.process import free_port, wait_until
+from rig.subscriber import Store
 from rig.verify import Progress
 
 COMMAND_SECONDS = 40
@@ -27,7 +28,7 @@ def bindings(rabbit, queue):
 
 
 def state(subscription, name=""):
-    return f"{subscription.cache}/sr3/subscribe/{subscription.name}/{name}"
+    return f"{subscription.cache_of(1)}/sr3/subscribe/{subscription.name}/{name}"
 
 
 def read(path):
@@ -325,3 +326,114 @@ def test_failed_cleanup_can_be_repeated(subscribe, rabbit):
     rabbit.start()
     assert run(subscription, "cleanup", "subscribe/test")[0] == 0
     assert rabbit.messages_ready(subscription.queue) is None
+
+
+# ---- what waits for another try ----
+
+def retry_list(subscription, *args):
+    """The records, as (path, record)."""
+    status, log = run(subscription, "retry", "list", "subscribe/test", *args, "--json")
+    assert status == 0, log
+    records = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    return {record["relPath"].lstrip("/"): record for record in records}
+
+
+def keep_for_retry(redis, subscription, paths, base_url):
+    """As an instance does: ids by due time, in an hour, and the announcements by id."""
+    name = f"sr3sub.retry.subscribe.{subscription.queue}"
+    due_ms = 1000 * (int(redis.client.time()[0]) + 3600)
+    for number, path in enumerate(paths):
+        record = {"v": 1, "received": "20250102T040312", "failed": "20250102T040313", "tries": 2,
+                  "reason": f"get '{base_url}/{path}': HTTP 503", "exchange": "x",
+                  "topic": "v02.post.a", "contentType": "text/plain", "headers": {},
+                  "body": f"20250102040312.75 {base_url} {path}"}
+        redis.client.hset(f"{name}.body", f"{number:096x}", json.dumps(record))
+        redis.client.zadd(f"{name}.due", {f"{number:096x}": due_ms + number})
+
+
+def test_retry_list_drop_now(subscribe, redis, nginx, files):
+    """Two hundred wait for an hour; some are forgotten, the others are fetched when told."""
+    subscription = subscribe(store=Store(redis), options="retry_ttl 0")
+    declare_exchange(subscription.rabbit, subscription.exchange)
+    paths = [entry.rel_path.lstrip("/") for entry in files[:200]]
+    keep_for_retry(redis, subscription, paths, nginx.url)
+    records = retry_list(subscription)
+    assert list(records) == paths
+    assert all(record["tries"] == 2 and 3000 < record["dueIn"] <= 3601
+               for record in records.values())
+    status, log = run(subscription, "retry", "list", "subscribe/test")
+    assert status == 0 and len(log.splitlines()) == 200
+    assert "tries 2" in log and "HTTP 503" in log
+
+    gone = {path for path in paths if "/bulletins/" in path}
+    status, log = run(subscription, "retry", "drop", "subscribe/test", "*/bulletins/*")
+    assert status == 0 and f"{len(gone)} of 200 records dropped" in log
+    wanted = [path for path in paths if path not in gone]
+    assert list(retry_list(subscription)) == wanted
+    status, log = run(subscription, "retry", "now", "subscribe/test")
+    assert status == 0 and f"{len(wanted)} of {len(wanted)} records due now" in log
+
+    instance = subscription.start()
+    wait_until(lambda: all(os.path.exists(f"{subscription.directory}/{path}") for path in wanted),
+               40, lambda: f"files that waited, see {instance.log_path}")
+    wait_until(lambda: not retry_list(subscription), 40, "nothing waits any more", every=0.5)
+    assert not [path for path in gone if os.path.exists(f"{subscription.directory}/{path}")]
+
+
+def test_retry_before_anything_ran(subscribe):
+    subscription = subscribe()
+    assert retry_list(subscription) == {}
+    status, log = run(subscription, "retry", "drop", "subscribe/test")
+    assert status == 0 and "0 of 0 records dropped" in log
+    assert not os.path.exists(state(subscription))
+
+
+def test_cleanup_in_redis(subscribe, redis):
+    """Ours and sr3's for this queue; nothing of other queues, and not what has been placed."""
+    subscription = subscribe(store=Store(redis))
+    declare_exchange(subscription.rabbit, subscription.exchange)
+    queue = subscription.queue
+    ours = [f"sr3sub.retry.subscribe.{queue}.due", f"sr3sub.retry.subscribe.{queue}.body",
+            *(f"sr3.retry_queue.{kind}.subscribe.{queue}{end}"
+              for kind in ["work_retry", "post_retry"] for end in ["", ".new", ".hk"]),
+            f"lock:sr3.retry_queue.work_retry.subscribe.{queue}.hk",
+            "sr3.retry_queue.work_retry.subscribe.test.last_hk",
+            "sr3.retry_queue.work_retry.subscribe.subscribe/test.last_hk"]
+    others = ["sr3.nodupe.subscribe.test:a.b", f"sr3.retry_queue.work_retry.subscribe.{queue}x",
+              f"sr3sub.retry.subscribe.{queue}x.due", "sr3.nodupe.subscribe.subscribe/test:a.b"]
+    for key in ours + others:
+        redis.client.rpush(key, "1")
+    assert run(subscription, "setup", "subscribe/test")[0] == 0
+    status, log = run(subscription, "cleanup", "subscribe/test")
+    assert status == 0, log
+    assert {key.decode() for key in redis.client.keys("*")} == set(others)
+
+
+@pytest.mark.parametrize("how", ["absent", "silent", "refusing"])
+def test_redis_away(subscribe, redis, silence, how):
+    """The commands end by themselves and name the server; the cleanup can be given again."""
+    subscription = subscribe(store=Store(redis))
+    right = redis.url()
+    port = {"absent": free_port(), "silent": silence, "refusing": redis.port}[how]
+    wrong = f"redis://:Wrong-4712@127.0.0.1:{port}/0"
+    declare_exchange(subscription.rabbit, subscription.exchange)
+    assert run(subscription, "setup", "subscribe/test")[0] == 0
+    reconfigure(subscription, right, wrong)
+    for command in [["retry", "list", "subscribe/test"], ["cleanup", "subscribe/test"]]:
+        status, log = run(subscription, *command)
+        assert status == 1 and f"127.0.0.1:{port}" in log, log
+        assert "Wrong-4712" not in log
+    assert os.path.exists(state(subscription, "subscriptions.json"))
+    reconfigure(subscription, wrong, right)
+    assert run(subscription, "cleanup", "subscribe/test")[0] == 0
+    assert os.listdir(state(subscription)) == []
+
+
+@pytest.mark.parametrize("driver, url", [("retry_driver", "redisqueue_serverurl"),
+                                         ("nodupe_driver", "nodupe_redis_serverurl")])
+def test_redis_without_a_url(subscribe, driver, url):
+    subscription = subscribe(options=f"{driver} redis")
+    for command in [["check", "subscribe/test"], ["foreground", "subscribe/test"],
+                    ["retry", "list", "subscribe/test"]]:
+        status, log = run(subscription, *command)
+        assert status == 1 and url in log and driver in log, log
