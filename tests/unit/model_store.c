@@ -15,6 +15,7 @@ struct fact {
     unsigned char id[ID_SIZE];
     int64_t expires_ms;
     int64_t pub_time_ns;          /* of what is known of a place */
+    bool late;                    /* confirmed without an unbroken claim; claim: taken anew */
     char owner[STORE_OWNER_SIZE]; /* of a claim */
 };
 
@@ -177,6 +178,7 @@ static enum store_verdict confirm(struct model_store *model, struct store_questi
 
         if (latest->pub_time_ns < question->pub_time_ns)
             latest->pub_time_ns = question->pub_time_ns;
+        latest->late |= !model_store_holds(model, question) || find(&model->claims, ids[1])->late;
     }
     drop_claims(model, question);
     return STORE_DONE;
@@ -188,8 +190,13 @@ static enum store_verdict renew(struct model_store *model, struct store_question
         take_claims(model, question);
         return STORE_DONE;
     }
-    if (claim(model, question) == STORE_CLAIMED)
+    if (claim(model, question) == STORE_CLAIMED) {
+        unsigned char ids[2][ID_SIZE];
+
+        ids_of(question, ids);
+        put(&model->claims, ids[1], model->settings.lease_ms)->late = true;
         return STORE_DONE;
+    }
     question->busy_ms = 0;
     drop_claims(model, question);
     return STORE_LOST;
@@ -221,14 +228,28 @@ bool model_store_holds(const struct model_store *model, const struct store_quest
            && is_owner(find(&model->claims, ids[1]), question);
 }
 
-int64_t model_store_latest(const struct model_store *model, const struct store_question *question)
+static const struct fact *find_latest(const struct model_store *model,
+                                      const struct store_question *question)
 {
     unsigned char id[ID_SIZE];
-    const struct fact *latest;
 
     place_id(&question->identity, id);
-    latest = find(&model->known, id);
+    return find(&model->known, id);
+}
+
+int64_t model_store_latest(const struct model_store *model, const struct store_question *question)
+{
+    const struct fact *latest = find_latest(model, question);
+
     return latest ? latest->pub_time_ns : INT64_MIN;
+}
+
+bool model_store_was_confirmed_late(const struct model_store *model,
+                                    const struct store_question *question)
+{
+    const struct fact *latest = find_latest(model, question);
+
+    return latest && latest->late;
 }
 
 /* ---- questions on their way ---- */

@@ -55,8 +55,8 @@
 #define PLACES        3
 #define NOTICES       14
 #define FETCHES       400
-#define STEPS_MOST    300  /* with faults */
-#define STEPS_TO_CALM 4000 /* without: by then everything has come to an end */
+#define STEPS_MOST    300   /* with faults */
+#define STEPS_TO_CALM 20000 /* without: by then everything has come to an end */
 #define NOBODY        (-1)
 #define NOT_WAITING   (-1)
 
@@ -109,6 +109,7 @@ struct sim_job {
     bool abandoned, asking;
     bool active; /* bytes arrive */
     bool renamed;
+    bool told_lost; /* of the claim it had */
     int parts_left;
     struct fetch *fetch;
     int64_t asked_ms; /* for the claim */
@@ -129,7 +130,7 @@ struct instance {
 struct place {
     int file; /* NOBODY: nothing is there */
     int64_t pub_time_ns;
-    bool tainted; /* a claim was believed in that the store did not know */
+    bool tainted; /* a claim was believed in, or confirmed, that the store did not know */
 };
 
 struct world {
@@ -237,11 +238,15 @@ static void end_job(struct sim_job *job)
 static void check_ack(struct world *world, const struct sim_job *job, const char *reason)
 {
     const struct notice *notice = job->notice;
-    const struct place *place = &world->places[notice->place];
+    struct place *place = &world->places[notice->place];
     bool there = place->file == notice->file
                  || (place->file != NOBODY && place->pub_time_ns >= notice->pub_time_ns);
     bool duplicate = strcmp(reason, "duplicate") == 0;
 
+    if (model_store_was_confirmed_late(world->model, &job->claim.question))
+        place->tainted = true;
+    if (place->tainted && !(world->faults & CLAIM_FAULTS))
+        complain(world, "place %d was confirmed without a claim", notice->place);
     if (duplicate ? !world->placed[notice->file] : !there && !place->tainted)
         complain(world, "notice %d is acked (%s), but file %d is not there",
                  (int)(notice - world->notices), reason, notice->file);
@@ -271,6 +276,7 @@ static void ask_claim(struct instance *instance, struct sim_job *job)
 {
     job->asking = true;
     job->asked_ms = clock_now_ms();
+    job->told_lost = false;
     dedupe_claim(instance->dedupe, &job->claim);
 }
 
@@ -396,6 +402,7 @@ static void answer_unknown(struct world *world, struct instance *instance, struc
 static void answer_lost(struct world *world, struct instance *instance, struct sim_job *job)
 {
     account.lost++;
+    job->told_lost = job->state == JOB_CLAIMED; /* not with the disk yet */
     if (job->state != JOB_CLAIMED)
         return;
     cancel(job);
@@ -439,8 +446,6 @@ static void take_answer(struct world *world, struct instance *instance, struct s
         answer_later(world, instance, job, RETRY_MS + chance(world, 4 * RETRY_MS));
         break;
     case DEDUPE_CONFIRMED:
-        if (may_have_lost(world, instance, job))
-            world->places[job->notice->place].tainted = true;
         ack(world, instance, job, "confirmed");
         break;
     case DEDUPE_RELEASED:
@@ -528,9 +533,9 @@ static void check_order(struct world *world, const struct sim_job *job, bool our
     struct place *place = &world->places[notice->place];
     bool known = model_store_latest(world->model, &job->claim.question) >= place->pub_time_ns;
 
-    if (!ours)
+    if (!ours || model_store_was_confirmed_late(world->model, &job->claim.question))
         place->tainted = true;
-    if (!ours && !(world->faults & CLAIM_FAULTS))
+    if (job->told_lost || (!ours && !(world->faults & CLAIM_FAULTS)))
         complain(world, "file %d is placed without a claim", notice->file);
     if (place->file == NOBODY || place->file == notice->file
         || place->pub_time_ns <= notice->pub_time_ns)
