@@ -7,6 +7,7 @@
 #include "model_store.h"
 
 #include "base/clock.h"
+#include "store/redis_link.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "redis_server.h"
 
 #define T0         1735790592751000000
 #define UNIT_MS    1000 /* time moves in these, so that nothing ends just when it is looked at */
@@ -136,7 +139,8 @@ static void run_sequence(const struct candidate *candidate, uint64_t seed)
     struct error err = {0};
 
     random_state = seed;
-    clock_hold(T0, 1000);
+    if (!candidate->real_time)
+        clock_hold(T0, 1000);
     store = candidate->open(loop, &settings, &err);
     if (!store)
         fail_msg("%s: %s", candidate->name, err.text);
@@ -204,10 +208,62 @@ static void sqlite_agrees(void **state)
     run(&sqlite);
 }
 
+/* ---- Redis ---- */
+
+static struct redis_server redis_server;
+
+/* Each sequence has keys of its own. */
+static struct store *open_redis(struct loop *loop, const struct store_settings *settings,
+                                struct error *err)
+{
+    static unsigned sequences;
+    char *text = memory_format("unix://%s", redis_server.socket);
+    char *base = memory_format("sequence.%u", ++sequences);
+    struct url url = redis_url_of(text);
+    struct redis_settings redis = {
+        .url = &url, .connect_timeout_ms = 5000, .command_timeout_ms = 20000};
+    struct store *store = store_open_redis(loop, &redis, base, settings, err);
+
+    while (store && store_failure(store)) /* not connected yet */
+        loop_wait(loop);
+    url_clear(&url);
+    free(base);
+    free(text);
+    return store;
+}
+
+static void clean_redis(void)
+{
+}
+
+static int redis_start(void **state)
+{
+    (void)state;
+    redis_server_start(&redis_server);
+    return 0;
+}
+
+static int redis_stop(void **state)
+{
+    (void)state;
+    redis_server_end(&redis_server);
+    return 0;
+}
+
+static void redis_agrees(void **state)
+{
+    static const struct candidate redis = {
+        .name = "Redis", .open = open_redis, .clean = clean_redis, .real_time = true};
+
+    (void)state;
+    run(&redis);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sqlite_agrees),
+        cmocka_unit_test_setup_teardown(redis_agrees, redis_start, redis_stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
