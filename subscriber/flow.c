@@ -206,6 +206,7 @@ static void place_surely(struct flow *flow, struct job *job)
         deadline_set(flow->deadlines, &job->deadline, SURE_AGAIN_MS);
         return;
     }
+    dedupe_pin(&job->claim);
     writer_finish(job->file, job->fingerprint, open ? NULL : &job->claim.sure_until_ms);
     job->file = NULL;
 }
@@ -341,7 +342,7 @@ static void answer_busy(struct flow *flow, struct job *job)
 
     flow->report->metrics.busy++;
     answer_later(flow, job, delay_ms < job->claim.busy_ms ? delay_ms : job->claim.busy_ms,
-                 FLOW_WAIT_ANYWHERE);
+                 FLOW_WAIT_BUSY);
 }
 
 static void answer_released(struct flow *flow, struct job *job)
@@ -385,12 +386,19 @@ static void answer_unknown(struct flow *flow, struct job *job)
         deadline_set(flow->deadlines, &job->deadline, STORE_AGAIN_MS);
 }
 
-/* Somebody else took over, because this process did not move for longer than the lease. */
+/* Somebody else may have taken over, because this process did not move for longer than the lease.
+ * What is not placed yet is given up. What is placed may have got an older version on top since:
+ * it is fetched again. What the writer has will be late, or placed and then not confirmed. */
 static void answer_lost(struct flow *flow, struct job *job)
 {
-    if (!flow_give_up(flow, job))
-        return; /* it is about to be placed, or it is already, and will be confirmed */
-    answer_later(flow, job, STORE_AGAIN_MS, FLOW_WAIT_ANYWHERE);
+    if (job->state == JOB_PLACED) {
+        report_unsure(flow->report, job);
+        job->asking = false;
+        deadline_clear(flow->deadlines, &job->deadline);
+        flow_try_later(flow, job, 0);
+    } else if (flow_give_up(flow, job)) {
+        answer_later(flow, job, STORE_AGAIN_MS, FLOW_WAIT_ANYWHERE);
+    }
 }
 
 static void take_answer(struct flow *flow, struct job *job)

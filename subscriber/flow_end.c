@@ -14,6 +14,7 @@
 #define OPERATOR_FIRST_MS 30000 /* after one that someone has to mend */
 #define GONE_TRIES        6 /* a file may be announced before it can be had: 404 gets half a minute */
 #define STORE_AGAIN_MS    1000
+#define HAND_BUSY_MS      60000
 #define HAND_MOST_MS      600000 /* a delivery stays open for so long; RabbitMQ's limit is 30 min */
 
 _Static_assert(sizeof(struct store_identity) == RETRY_ID_SIZE, "a record's id is an identity");
@@ -85,10 +86,19 @@ static int64_t in_hand_ms(const struct job *job)
     return clock_now_ms() - job->taken_ms;
 }
 
-static bool belongs_in_store(const struct flow *flow, const struct job *job, int64_t delay_ms)
+static bool belongs_in_store(const struct flow *flow, const struct job *job, int64_t delay_ms,
+                             enum flow_wait where)
 {
-    return !job_is_delivery(job) || in_hand_ms(job) + delay_ms > HAND_MOST_MS
-           || flow->board.count[JOB_WAITING] > flow->hand_max;
+    bool crowded = !job_is_delivery(job) || flow->board.count[JOB_WAITING] > flow->hand_max;
+
+    switch (where) {
+    case FLOW_WAIT_IN_HAND:
+        return false;
+    case FLOW_WAIT_BUSY:
+        return crowded && in_hand_ms(job) > HAND_BUSY_MS;
+    default:
+        return crowded || in_hand_ms(job) + delay_ms > HAND_MOST_MS;
+    }
 }
 
 static void keep(struct flow *flow, struct job *job, int64_t delay_ms, bool hold_on)
@@ -115,7 +125,7 @@ static void wait_in_hand(struct flow *flow, struct job *job, int64_t delay_ms)
 
 void flow_wait(struct flow *flow, struct job *job, int64_t delay_ms, enum flow_wait where)
 {
-    if (where == FLOW_WAIT_ANYWHERE && !job->hold.busy && belongs_in_store(flow, job, delay_ms)) {
+    if (!job->hold.busy && belongs_in_store(flow, job, delay_ms, where)) {
         job->retry_delay_ms = delay_ms;
         keep(flow, job, delay_ms, false);
     } else {

@@ -25,6 +25,7 @@ void flow_try_later(struct flow *flow, struct job *job, int64_t delay_ms);
 
 enum flow_wait {
     FLOW_WAIT_ANYWHERE, /* in the retry store if there is no room in hand */
+    FLOW_WAIT_BUSY,     /* in hand for a minute at least: most claims end sooner */
     FLOW_WAIT_IN_HAND   /* for a store that does not answer: moving it on would not help */
 };
 

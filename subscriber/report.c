@@ -170,6 +170,15 @@ void report_late(struct report *report, const struct error *err)
     log_warning("sr3sub.writer place", "%s; it is claimed and fetched again", err->text);
 }
 
+void report_unsure(struct report *report, const struct job *job)
+{
+    report->metrics.failures++;
+    log_warning("sr3sub.dedupe confirm",
+                "'%s': the claim lapsed while the file was being placed; it is fetched again, lest "
+                "an older version was put on top",
+                job->destination.path);
+}
+
 void report_failed(struct report *report, const struct job *job, const struct error *err,
                    int64_t retry_ms)
 {

@@ -40,6 +40,7 @@ void report_placed(struct report *report, const struct job *job,
                    const struct writer_result *result);
 void report_mismatch(struct report *report, const struct job *job, const struct error *err);
 void report_late(struct report *report, const struct error *err);
+void report_unsure(struct report *report, const struct job *job);
 void report_failed(struct report *report, const struct job *job, const struct error *err,
                    int64_t retry_ms);
 void report_given_up(struct report *report, const struct job *job, const struct error *err);

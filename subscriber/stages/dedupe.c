@@ -298,6 +298,7 @@ void dedupe_claim(struct dedupe *dedupe, struct dedupe_claim *claim)
     assert(!claim->working && !claim->asked && !list_is_linked(&claim->link));
     list_remove(&claim->answer_link);
     list_init(&claim->waiters);
+    claim->pinned = claim->lost = false;
     length = snprintf(owner, STORE_OWNER_SIZE, "%.27s.%" PRIx64, dedupe->owner, ++dedupe->serial);
     assert(length < STORE_OWNER_SIZE); /* a cut token would not be unique */
     begin(dedupe, claim);
@@ -320,7 +321,12 @@ static void request(struct dedupe *dedupe, struct dedupe_claim *claim, enum stor
 
 void dedupe_confirm(struct dedupe *dedupe, struct dedupe_claim *claim)
 {
-    request(dedupe, claim, STORE_CONFIRM);
+    if (!claim->lost) {
+        request(dedupe, claim, STORE_CONFIRM);
+        return;
+    }
+    list_remove(&claim->answer_link);
+    answer(dedupe, claim, DEDUPE_LOST);
 }
 
 void dedupe_release(struct dedupe *dedupe, struct dedupe_claim *claim)
@@ -346,8 +352,11 @@ bool dedupe_withdraw(struct dedupe *dedupe, struct dedupe_claim *claim)
     return waits;
 }
 
-/* A store that failed may have lost its memory: what is held is not sure until it was asked, which
- * is done as soon as it answers again. */
+/*
+ * A store that failed may have lost its memory: what is held is not sure until it was asked, which
+ * is done as soon as it answers again. What is pinned is just being placed; whether that was right
+ * will be told by the confirm.
+ */
 static void watch_store(struct dedupe *dedupe)
 {
     bool failing = store_failure(dedupe->store) != NULL;
@@ -359,7 +368,8 @@ static void watch_store(struct dedupe *dedupe)
          link = list_next(&dedupe->held, link)) {
         struct dedupe_claim *claim = LIST_ITEM(link, struct dedupe_claim, held_link);
 
-        claim->sure_until_ms = 0;
+        if (!claim->pinned)
+            claim->sure_until_ms = 0;
         claim->renew_at_ms = 0;
     }
 }
@@ -400,6 +410,11 @@ static void hold_surely(struct dedupe *dedupe, struct dedupe_claim *claim)
     claim->sure_until_ms = claim->asked_ms + dedupe->sure_ms;
 }
 
+void dedupe_pin(struct dedupe_claim *claim)
+{
+    claim->pinned = true;
+}
+
 bool dedupe_is_sure(const struct dedupe_claim *claim)
 {
     return clock_now_ms() < claim->sure_until_ms;
@@ -423,10 +438,26 @@ static void claim_answered(struct dedupe *dedupe, struct dedupe_claim *claim)
         settle(dedupe, claim, verdict);
 }
 
+/* Nothing is held any more. */
+static void lose(struct dedupe *dedupe, struct dedupe_claim *claim)
+{
+    claim->lost = true;
+    claim->sure_until_ms = 0;
+    if (list_is_linked(&claim->answer_link))
+        claim->verdict = DEDUPE_BUSY; /* before it was known here that it was ours */
+    else
+        answer(dedupe, claim, DEDUPE_LOST);
+    settle(dedupe, claim, DEDUPE_LOST);
+}
+
 /* Confirm or release. When the store failed, what was held still is, until it is asked again. */
 static void end_answered(struct dedupe *dedupe, struct dedupe_claim *claim,
                          enum dedupe_verdict verdict)
 {
+    if (claim->question.verdict == STORE_LOST) {
+        lose(dedupe, claim);
+        return;
+    }
     if (claim->question.verdict != STORE_FAILED) {
         answer(dedupe, claim, verdict);
         settle(dedupe, claim, verdict);
@@ -439,36 +470,32 @@ static void end_answered(struct dedupe *dedupe, struct dedupe_claim *claim,
 
 static void renewed(struct dedupe *dedupe, struct dedupe_claim *claim)
 {
-    switch (claim->question.verdict) {
-    case STORE_LOST:
-        claim->sure_until_ms = 0;
-        if (list_is_linked(&claim->answer_link))
-            claim->verdict = DEDUPE_BUSY; /* before it was known here that it was ours */
-        else
-            answer(dedupe, claim, DEDUPE_LOST);
-        break;
-    case STORE_FAILED:
-        claim->sure_until_ms = 0;
+    if (claim->question.verdict == STORE_FAILED) {
+        if (!claim->pinned)
+            claim->sure_until_ms = 0;
         hold(dedupe, claim);
-        break;
-    default:
+    } else {
         hold_surely(dedupe, claim);
-        break;
     }
 }
 
-/* A confirm that had to wait goes out first, so that those who wait for the claim learn of it. */
+/* A release that had to wait goes out first, so that those who wait for the claim come after it. */
 static void renew_answered(struct dedupe *dedupe, struct dedupe_claim *claim)
 {
-    bool lost = claim->question.verdict == STORE_LOST;
+    enum store_verdict verdict = claim->question.verdict;
+    bool lost = verdict == STORE_LOST || (verdict == STORE_CLAIMED && claim->pinned);
+    bool wanted = claim->wanted;
 
-    if (claim->wanted)
-        ask(dedupe, claim, claim->next);
-    else
-        renewed(dedupe, claim);
     claim->wanted = false;
-    if (lost)
-        settle(dedupe, claim, DEDUPE_LOST);
+    if (wanted && !(lost && claim->next == STORE_CONFIRM)) {
+        ask(dedupe, claim, claim->next);
+        if (lost)
+            settle(dedupe, claim, DEDUPE_LOST);
+    } else if (lost) {
+        lose(dedupe, claim);
+    } else {
+        renewed(dedupe, claim);
+    }
 }
 
 static void answered(struct dedupe *dedupe, struct dedupe_claim *claim)

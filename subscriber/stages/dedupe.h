@@ -28,8 +28,8 @@ enum dedupe_verdict {
     DEDUPE_BUSY,      /* another instance is at it: ask again within busy_ms */
     DEDUPE_CONFIRMED, /* the store knows that the file is placed */
     DEDUPE_RELEASED,  /* the claims are free again */
-    DEDUPE_LOST,      /* unasked: the lease lapsed and somebody else took over; no claim is held */
-    DEDUPE_UNKNOWN    /* the store failed: ask the same again later; what is held stays held */
+    DEDUPE_LOST,   /* unasked, or of a confirm: the lease lapsed, and somebody else may have come */
+    DEDUPE_UNKNOWN /* the store failed: ask the same again later; what is held stays held */
 };
 
 struct dedupe_node { /* private: a place in the table of what this instance works on */
@@ -47,6 +47,8 @@ struct dedupe_claim {
     struct list_link link;      /* in another's waiters */
     struct list_link held_link; /* in the list of leases to renew */
     struct list_link answer_link;
+    bool pinned;  /* by dedupe_pin() */
+    bool lost;    /* it cannot be confirmed any more */
     bool working; /* in the table: the claim is asked for or held, others wait for it */
     bool held;    /* the store said that it is ours */
     bool asked;   /* the question is with the store */
@@ -77,16 +79,16 @@ void dedupe_close(struct dedupe *dedupe);
 char *dedupe_print_redis_key(const char *key_base, const char *key, const char *path) MUST_CHECK;
 
 /*
- * Says what `claim` is about: the announcement's duplicate key and path, and its destination. `path`
- * must live as long as the claim is used.
+ * Says what `claim` is about: the announcement's duplicate key and path, and its destination.
+ * `path` must live as long as the claim is used.
  */
 void dedupe_identify(struct dedupe *dedupe, struct dedupe_claim *claim, const char *key,
                      const char *path, const char *destination, int64_t pub_time_ns);
 
 /*
  * Questions. One at a time for each claim, which must stay where it is until the answer is taken,
- * and while it is held. Confirm and release may be asked for a lost claim too: confirm records what
- * is on disk all the same, and a DEDUPE_LOST that was not taken yet is not given any more.
+ * and while it is held. What is lost can be released too, or confirmed, which is answered with
+ * DEDUPE_LOST; one that was not taken yet is not given any more.
  */
 void dedupe_claim(struct dedupe *dedupe, struct dedupe_claim *claim);
 void dedupe_confirm(struct dedupe *dedupe, struct dedupe_claim *claim);
@@ -99,6 +101,12 @@ void dedupe_release(struct dedupe *dedupe, struct dedupe_claim *claim);
  * take the place of a newer version.
  */
 bool dedupe_is_sure(const struct dedupe_claim *claim);
+
+/*
+ * From now on the file may be put in its place. A claim that lapses then is lost, even if nobody
+ * else has it when it is renewed: somebody may have come and gone, and put an older version on top.
+ */
+void dedupe_pin(struct dedupe_claim *claim);
 
 /*
  * Lets go of a claim without a question, after the store failed: what the store knows of it ends

@@ -156,7 +156,9 @@ static enum store_verdict verdict_of(struct store_question *question, long long 
 {
     if (result == REDIS_RESULT_DONE)
         return question->action == STORE_CLAIM ? STORE_CLAIMED : STORE_DONE;
-    if (question->action == STORE_RENEW && result == REDIS_RESULT_LOST)
+    if (question->action == STORE_RENEW && result == REDIS_RESULT_ANEW)
+        return STORE_CLAIMED;
+    if (question->action != STORE_RELEASE && result == REDIS_RESULT_LOST)
         return STORE_LOST;
     if (question->action != STORE_CLAIM)
         return STORE_FAILED;

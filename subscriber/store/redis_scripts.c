@@ -77,6 +77,8 @@
     "end\n"
 
 #define CONFIRM                                                                                    \
+    "if first ~= ARGV[1] or second ~= ARGV[1] then\n" DROP "    return -3\n"                       \
+    "end\n"                                                                                        \
     "local newest = ARGV[3]\n"                                                                     \
     "local latest\n"                                                                               \
     "latest, wrong = get(KEYS[3])\n"                                                               \
@@ -93,11 +95,13 @@
     "    return 0\n"                                                                               \
     "end\n"                                                                                        \
     "local result = claim()\n"                                                                     \
-    "if type(result) ~= 'number' or result == 0 then return result end\n"
+    "if result == 0 then return 1 end\n"                                                           \
+    "if type(result) ~= 'number' then return result end\n"
 
 const struct redis_script redis_claim_scripts[REDIS_SCRIPTS] = {
     [REDIS_SCRIPT_CLAIM] = {"claim", GET CLAIM "return claim()", 4},
     [REDIS_SCRIPT_CONFIRM] = {"confirm", GET LOOK CONFIRM DROP "return 0", 4},
     [REDIS_SCRIPT_RELEASE] = {"release", GET LOOK DROP "return 0", 2},
+    /* renewed: 0, taken anew: 1, lost: -3 */
     [REDIS_SCRIPT_RENEW] = {"renew", GET CLAIM LOOK RENEW DROP "return -3", 4},
 };

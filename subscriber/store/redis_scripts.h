@@ -11,8 +11,9 @@ enum redis_claim_script {
     REDIS_SCRIPTS
 };
 
-/* Positive: busy for so many milliseconds. */
+/* Positive: busy for so many milliseconds, but of renew. */
 enum redis_claim_result {
+    REDIS_RESULT_ANEW = 1, /* of renew: taken anew */
     REDIS_RESULT_DONE = 0, /* claimed, confirmed, released, renewed */
     REDIS_RESULT_DUPLICATE = -1,
     REDIS_RESULT_OLDER = -2,

@@ -42,7 +42,7 @@ static const char *const statement_texts[STATEMENTS] = {
                  " ELSE excluded.pub_time_ns END",
     [TAKE] = "REPLACE INTO claim (id, expires, owner) VALUES (?1, ?5, ?4), (?2, ?5, ?4)",
     [RENEW] = "UPDATE claim SET expires = ?5 WHERE id IN (?1, ?2) AND owner = ?4 AND expires > ?3",
-    [DROP] = "DELETE FROM claim WHERE id IN (?1, ?2) AND owner = ?4",
+    [DROP] = "DELETE FROM claim WHERE id IN (?1, ?2) AND owner = ?4 AND expires > ?3",
     [FORGET_KNOWN] = ("DELETE FROM known WHERE id IN"
                       " (SELECT id FROM known WHERE expires <= ?3 ORDER BY expires LIMIT ?5)"),
     [FORGET_CLAIMS] = "DELETE FROM claim WHERE expires <= ?3",
@@ -106,19 +106,29 @@ static void remember_placed(struct sqlite *sqlite, const struct store_question *
     remember(sqlite, &question->identity, ANNOUNCEMENT_SIZE, sqlite->settings.nodupe_ttl_ms, 0);
 }
 
-static enum store_verdict release(struct sqlite *sqlite, const struct store_question *question)
+/* True when both were ours and had not lapsed; those that had are removed some time. */
+static bool drop_claims(struct sqlite *sqlite, const struct store_question *question)
 {
     bind_question(sqlite, DROP, question);
+    bind_number(sqlite, DROP, 3, sqlite->file.now_ms);
     step(sqlite, DROP);
+    return sqlite3_changes(sqlite->file.db) == 2;
+}
+
+static enum store_verdict release(struct sqlite *sqlite, const struct store_question *question)
+{
+    drop_claims(sqlite, question);
     return STORE_DONE;
 }
 
 static enum store_verdict confirm(struct sqlite *sqlite, const struct store_question *question)
 {
+    if (!drop_claims(sqlite, question))
+        return STORE_LOST;
     remember_placed(sqlite, question);
     remember(sqlite, question->identity.place, PLACE_SIZE, sqlite->settings.latest_ttl_ms,
              question->pub_time_ns);
-    return release(sqlite, question);
+    return STORE_DONE;
 }
 
 /* What the file knows about a question; lives that are over are 0. */
@@ -191,8 +201,10 @@ static enum store_verdict renew(struct sqlite *sqlite, struct store_question *qu
     bind_number(sqlite, RENEW, 3, sqlite->file.now_ms);
     bind_number(sqlite, RENEW, 5, sqlite->file.now_ms + sqlite->settings.lease_ms);
     step(sqlite, RENEW);
-    if (sqlite3_changes(sqlite->file.db) == 2 || claim(sqlite, question) == STORE_CLAIMED)
+    if (sqlite3_changes(sqlite->file.db) == 2)
         return STORE_DONE;
+    if (claim(sqlite, question) == STORE_CLAIMED)
+        return STORE_CLAIMED;
     question->busy_ms = 0;
     release(sqlite, question);
     return STORE_LOST;

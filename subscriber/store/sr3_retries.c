@@ -18,7 +18,7 @@ struct sr3_retries {
     bool busy;               /* work is under way */
     bool more;               /* it found something */
     bool closing;
-    char *failure;           /* of the files */
+    char *failure; /* of the files */
 };
 
 static void next_files(struct sr3_retries *retries);

@@ -17,18 +17,21 @@
 
 enum store_action {
     STORE_CLAIM,   /* CLAIMED, DUPLICATE, OLDER or BUSY */
-    STORE_CONFIRM, /* the file is placed: remember it and its publication time, drop our claims */
+    STORE_CONFIRM, /* the file is placed: remember it and its publication time, drop our claims;
+                      LOST and nothing remembered if not both are ours: since they lapsed somebody
+                      may have put an older version on top */
     STORE_RELEASE, /* drop our claims */
-    STORE_RENEW    /* our claims live for another lease; LOST if one is not to be had any more */
+    STORE_RENEW    /* our claims live for another lease: DONE; one that lapsed is taken anew if
+                      nobody else came: CLAIMED; or is not to be had any more: LOST */
 };
 
 enum store_verdict {
-    STORE_CLAIMED,   /* both claims are ours for lease_ms */
+    STORE_CLAIMED,   /* both claims are ours for lease_ms, and were not before */
     STORE_DUPLICATE, /* already placed; its life was refreshed */
     STORE_OLDER,     /* what is at the place was published later */
     STORE_BUSY,      /* somebody else has a claim; busy_ms says for how long at most */
     STORE_DONE,      /* confirmed, released or renewed */
-    STORE_LOST,      /* renew: the claim lapsed, somebody else took it; we hold neither */
+    STORE_LOST,      /* renew, confirm: the claim lapsed; we hold neither */
     STORE_FAILED     /* no answer; nothing is known about what happened. `failure` says why */
 };
 

@@ -15,7 +15,6 @@ struct fact {
     unsigned char id[ID_SIZE];
     int64_t expires_ms;
     int64_t pub_time_ns;          /* of what is known of a place */
-    bool late;                    /* confirmed without an unbroken claim; claim: taken anew */
     char owner[STORE_OWNER_SIZE]; /* of a claim */
 };
 
@@ -32,7 +31,7 @@ struct model_store {
 struct connection {
     struct store store; /* first: this is what the callers hold */
     struct model_store *model;
-    bool prompt;
+    bool prompt, broken;
     struct list asked, sent, decided, answers;
 };
 
@@ -170,6 +169,10 @@ static enum store_verdict confirm(struct model_store *model, struct store_questi
 {
     unsigned char ids[2][ID_SIZE];
 
+    if (!model_store_holds(model, question)) {
+        drop_claims(model, question);
+        return STORE_LOST;
+    }
     ids_of(question, ids);
     if (model->settings.nodupe_ttl_ms > 0)
         put(&model->known, ids[0], model->settings.nodupe_ttl_ms);
@@ -178,7 +181,6 @@ static enum store_verdict confirm(struct model_store *model, struct store_questi
 
         if (latest->pub_time_ns < question->pub_time_ns)
             latest->pub_time_ns = question->pub_time_ns;
-        latest->late |= !model_store_holds(model, question) || find(&model->claims, ids[1])->late;
     }
     drop_claims(model, question);
     return STORE_DONE;
@@ -190,13 +192,8 @@ static enum store_verdict renew(struct model_store *model, struct store_question
         take_claims(model, question);
         return STORE_DONE;
     }
-    if (claim(model, question) == STORE_CLAIMED) {
-        unsigned char ids[2][ID_SIZE];
-
-        ids_of(question, ids);
-        put(&model->claims, ids[1], model->settings.lease_ms)->late = true;
-        return STORE_DONE;
-    }
+    if (claim(model, question) == STORE_CLAIMED)
+        return STORE_CLAIMED;
     question->busy_ms = 0;
     drop_claims(model, question);
     return STORE_LOST;
@@ -242,14 +239,6 @@ int64_t model_store_latest(const struct model_store *model, const struct store_q
     const struct fact *latest = find_latest(model, question);
 
     return latest ? latest->pub_time_ns : INT64_MIN;
-}
-
-bool model_store_was_confirmed_late(const struct model_store *model,
-                                    const struct store_question *question)
-{
-    const struct fact *latest = find_latest(model, question);
-
-    return latest && latest->late;
 }
 
 /* ---- questions on their way ---- */
@@ -311,6 +300,13 @@ void model_store_fail(struct store *store, size_t which, bool done)
     list_append(&connection->answers, &question->link);
 }
 
+void model_store_disconnect(struct store *store)
+{
+    while (model_store_sent(store))
+        model_store_fail(store, 0, false);
+    connection_of(store)->broken = true;
+}
+
 /* ---- the functions of store.h ---- */
 
 static void connection_ask(struct store *store, struct store_question *question)
@@ -323,6 +319,7 @@ static void connection_send(struct store *store)
     struct connection *connection = connection_of(store);
 
     list_append_all(&connection->sent, &connection->asked);
+    connection->broken = false; /* it was seen by who sends */
     while (connection->prompt && !list_is_empty(&connection->sent)) {
         model_store_decide(store, 0);
         model_store_deliver(store, 0);
@@ -338,8 +335,7 @@ static struct store_question *connection_take_answer(struct store *store)
 
 static const char *connection_failure(const struct store *store)
 {
-    (void)store;
-    return NULL;
+    return ((const struct connection *)store)->broken ? "not connected" : NULL;
 }
 
 static void connection_close(struct store *store)

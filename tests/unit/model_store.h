@@ -39,6 +39,5 @@ bool model_store_holds(const struct model_store *model, const struct store_quest
 /* Publication time of the latest version at the question's place; INT64_MIN: not known. */
 int64_t model_store_latest(const struct model_store *model, const struct store_question *question);
 
-/* Whether something at that place was confirmed by an owner whose claims had ended meanwhile. */
-bool model_store_was_confirmed_late(const struct model_store *model,
-                                    const struct store_question *question);
+/* The connection breaks: what was sent fails, and its failure is seen once. */
+void model_store_disconnect(struct store *store);

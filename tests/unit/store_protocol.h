@@ -100,10 +100,10 @@ static const struct {
         {0, 'a', STORE_CLAIM, 1, 1, 0, STORE_CLAIMED, 0},
         {20000, 'a', STORE_RENEW, 1, 1, 0, STORE_DONE, 0},
         {20000, 'B', STORE_CLAIM, 1, 1, 0, STORE_BUSY, 10000},
-        {20000, 'a', STORE_RENEW, 1, 1, 0, STORE_DONE, 0}, /* lapsed, but nobody took it */
+        {20000, 'a', STORE_RENEW, 1, 1, 0, STORE_CLAIMED, 0}, /* lapsed, but nobody took it */
         {0, 'B', STORE_CLAIM, 1, 1, 0, STORE_BUSY, LEASE_MS},
         {0, 'a', STORE_RELEASE, 1, 1, 0, STORE_DONE, 0},
-        {0, 'a', STORE_RENEW, 1, 1, 0, STORE_DONE, 0}, /* gone, but nobody took it */
+        {0, 'a', STORE_RENEW, 1, 1, 0, STORE_CLAIMED, 0}, /* gone, but nobody took it */
         {0, 'B', STORE_CLAIM, 1, 1, 0, STORE_BUSY, LEASE_MS},
     }},
     {"a claim that another one took is lost", NODUPE_MS, {
@@ -111,9 +111,18 @@ static const struct {
         {LEASE_MS, 'B', STORE_CLAIM, 2, 1, 0, STORE_CLAIMED, 0},
         {0, 'a', STORE_RENEW, 1, 1, 0, STORE_LOST, 0},
         {0, 'C', STORE_CLAIM, 1, 2, 0, STORE_CLAIMED, 0}, /* the other half is free */
-        {0, 'a', STORE_CONFIRM, 1, 1, 0, STORE_DONE, 0},  /* it is on disk all the same */
+        {0, 'a', STORE_CONFIRM, 1, 1, 0, STORE_LOST, 0},  /* another version may be on top of it */
         {0, 'B', STORE_RENEW, 2, 1, 0, STORE_DONE, 0},
-        {0, 'd', STORE_CLAIM, 1, 3, 0, STORE_DUPLICATE, 0},
+        {0, 'd', STORE_CLAIM, 1, 3, 0, STORE_BUSY, LEASE_MS},
+    }},
+    {"a claim that lapsed confirms nothing, although nobody has it", NODUPE_MS, {
+        {0, 'a', STORE_CLAIM, 1, 1, 5, STORE_CLAIMED, 0},
+        {LEASE_MS, 'B', STORE_CLAIM, 2, 1, 4, STORE_CLAIMED, 0},
+        {0, 'B', STORE_CONFIRM, 2, 1, 4, STORE_DONE, 0}, /* older, but it came later */
+        {0, 'a', STORE_CONFIRM, 1, 1, 5, STORE_LOST, 0},
+        {0, 'a', STORE_CLAIM, 1, 1, 5, STORE_CLAIMED, 0},
+        {0, 'a', STORE_CONFIRM, 1, 1, 5, STORE_DONE, 0},
+        {0, 'B', STORE_CLAIM, 3, 1, 4, STORE_OLDER, 0},
     }},
     {"a claim that another one took and was done with is lost", NODUPE_MS, {
         {0, 'a', STORE_CLAIM, 1, 1, 0, STORE_CLAIMED, 0},
@@ -121,7 +130,8 @@ static const struct {
         {0, 'B', STORE_CONFIRM, 2, 1, 1, STORE_DONE, 0},
         {0, 'a', STORE_RENEW, 1, 1, 0, STORE_LOST, 0}, /* or it would replace a later version */
         {0, 'C', STORE_CLAIM, 3, 3, 0, STORE_CLAIMED, 0},
-        {LEASE_MS, 'D', STORE_CONFIRM, 3, 4, 0, STORE_DONE, 0},
+        {LEASE_MS, 'D', STORE_CLAIM, 3, 4, 0, STORE_CLAIMED, 0},
+        {0, 'D', STORE_CONFIRM, 3, 4, 0, STORE_DONE, 0},
         {0, 'C', STORE_RELEASE, 3, 3, 0, STORE_DONE, 0},
         {0, 'C', STORE_RENEW, 3, 3, 0, STORE_LOST, 0},
     }},

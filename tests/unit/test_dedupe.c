@@ -547,9 +547,14 @@ static void confirm_waits_for_a_renewal(void **state)
         (confirm ? dedupe_confirm : dedupe_release)(scene->dedupe, claim_of(scene, 'a'));
         expect_sent(scene, "renew a");
         reply(scene, 'a', renewals[i].renewal);
-        expect_answers(scene, "");
-        if (lost) /* the one that waits learns of what is placed */
-            expect_sent(scene, confirm ? "confirm a, claim b" : "release a, claim b");
+        expect_answers(scene, lost && confirm ? "a lost" : "");
+        if (lost && confirm) {
+            expect_sent(scene, "claim b");
+            scene_close((void **)&scene);
+            continue;
+        }
+        if (lost)
+            expect_sent(scene, "release a, claim b");
         else
             expect_sent(scene, confirm ? "confirm a" : "release a");
         reply(scene, 'a', STORE_DONE);
@@ -643,26 +648,70 @@ static void lose(struct scene *scene)
     reply(scene, 'a', STORE_LOST);
 }
 
-static void a_lost_claim_can_be_confirmed(void **state)
+static void a_lost_claim_confirms_nothing(void **state)
 {
     struct scene *scene = *state;
 
     lose(scene);
     expect_answers(scene, "a lost");
     dedupe_confirm(scene->dedupe, claim_of(scene, 'a'));
-    expect_sent(scene, "confirm a");
+    expect_sent(scene, "");
+    expect_answers(scene, "a lost");
+    dedupe_release(scene->dedupe, claim_of(scene, 'a'));
+    expect_sent(scene, "release a");
     reply(scene, 'a', STORE_FAILED);
     expect_answers(scene, "a unknown");
     pass(LEASE_MS);
     expect_sent(scene, ""); /* not held any more */
-    dedupe_confirm(scene->dedupe, claim_of(scene, 'a'));
-    expect_sent(scene, "confirm a");
+    dedupe_release(scene->dedupe, claim_of(scene, 'a'));
+    expect_sent(scene, "release a");
     reply(scene, 'a', STORE_DONE);
-    expect_answers(scene, "a confirmed");
+    expect_answers(scene, "a released");
     take(scene, 'a');
 }
 
-static void confirm_takes_the_place_of_an_untaken_loss(void **state)
+/* The store says so when it is asked to confirm. */
+static void a_confirm_can_be_refused(void **state)
+{
+    struct scene *scene = *state;
+
+    identify_all(scene);
+    take(scene, 'a');
+    dedupe_claim(scene->dedupe, claim_of(scene, 'b')); /* waits for a */
+    dedupe_confirm(scene->dedupe, claim_of(scene, 'a'));
+    expect_sent(scene, "confirm a");
+    reply(scene, 'a', STORE_LOST);
+    expect_answers(scene, "a lost");
+    expect_sure(scene, 'a', false);
+    expect_sent(scene, "claim b");
+}
+
+/* Taken anew is as good as kept, but not for what may be in its place already. */
+static void what_is_pinned_cannot_be_taken_anew(void **state)
+{
+    struct scene *scene = *state;
+
+    identify_all(scene);
+    take(scene, 'a');
+    take(scene, 'e');
+    dedupe_pin(claim_of(scene, 'e'));
+    pass(LEASE_MS);
+    expect_sent(scene, "renew a, renew e");
+    reply(scene, 'a', STORE_CLAIMED);
+    reply(scene, 'e', STORE_CLAIMED);
+    expect_answers(scene, "e lost");
+    expect_sure(scene, 'a', true);
+    expect_sure(scene, 'e', false);
+    take(scene, 'e');
+    expect_sure(scene, 'e', true);
+    pass(LEASE_MS / 3);
+    expect_sent(scene, "renew a, renew e");
+    reply(scene, 'a', STORE_DONE);
+    reply(scene, 'e', STORE_CLAIMED); /* not pinned this time */
+    expect_answers(scene, "");
+}
+
+static void confirm_answers_an_untaken_loss(void **state)
 {
     struct scene *scene = *state;
 
@@ -675,8 +724,8 @@ static void confirm_takes_the_place_of_an_untaken_loss(void **state)
     reply(scene, 'e', STORE_LOST);
     assert_ptr_equal(dedupe_take_answer(scene->dedupe), claim_of(scene, 'a'));
     dedupe_confirm(scene->dedupe, claim_of(scene, 'e'));
-    expect_answers(scene, "");
-    expect_sent(scene, "confirm e");
+    expect_answers(scene, "e lost"); /* once */
+    expect_sent(scene, "");
 }
 
 static void a_claim_lost_before_it_was_told_is_busy(void **state)
@@ -926,8 +975,10 @@ int main(void)
         TEST(a_claim_is_sure_until_its_lease_may_have_lapsed),
         TEST(a_store_that_failed_is_asked_again),
         TEST(a_claim_can_be_forgotten),
-        TEST(a_lost_claim_can_be_confirmed),
-        TEST(confirm_takes_the_place_of_an_untaken_loss),
+        TEST(a_lost_claim_confirms_nothing),
+        TEST(a_confirm_can_be_refused),
+        TEST(what_is_pinned_cannot_be_taken_anew),
+        TEST(confirm_answers_an_untaken_loss),
         TEST(a_claim_lost_before_it_was_told_is_busy),
         TEST(the_table_grows),
         cmocka_unit_test(nothing_is_held_twice),

@@ -18,11 +18,10 @@
  * latest.
  * - Nothing is fetched twice: a second fetch of a file that somebody else fetches or has fetched
  *   comes only after a fault of that other instance, or of the store.
- * - Older never replaces newer, as long as claims hold. An older version can come on top of a newer
- *   one only where the store no longer knew of a claim that was believed in: when an instance stood
- *   still, or did not reach the store, for longer than the lease; or when the store lost its data.
- *   And for a moment, when whoever placed the newer one died before it could say so: then that
- *   one's announcement comes again, and the newer one is on top in the end.
+ * - Older never replaces newer, unless the store lost its data. For a moment an older version can
+ *   come on top when whoever placed the newer one died, or stood still, before it could say so:
+ *   then that one's announcement comes again, or its confirm is refused, and the newer one is on
+ *   top in the end.
  */
 #include "model_store.h"
 
@@ -71,9 +70,6 @@ enum fault {
     ALL_FAULTS = 127
 };
 
-/* With these, a claim can end without its owner's doing. */
-#define CLAIM_FAULTS (STOPS | OUTAGES | PARTITIONS | LOSSES)
-
 enum kind {
     PATHS, /* an announcement has its own place */
     DATA,  /* announcements with one key go to several places */
@@ -108,8 +104,8 @@ struct sim_job {
     enum job_state state;
     bool abandoned, asking;
     bool active; /* bytes arrive */
+    bool pinned; /* with the writer */
     bool renamed;
-    bool told_lost; /* of the claim it had */
     int parts_left;
     struct fetch *fetch;
     int64_t asked_ms; /* for the claim */
@@ -130,7 +126,7 @@ struct instance {
 struct place {
     int file; /* NOBODY: nothing is there */
     int64_t pub_time_ns;
-    bool tainted; /* a claim was believed in, or confirmed, that the store did not know */
+    bool tainted; /* the store has forgotten what it knew of it */
 };
 
 struct world {
@@ -156,7 +152,7 @@ struct world {
 struct account {
     size_t schedules, fetched, refetched, placed, duplicates, older, busy, lost, deaths, stops;
     size_t moments; /* an older version on top until the newer one came again */
-    size_t holes;   /* ... and in the end: claims that were believed in and did not hold */
+    size_t holes;   /* ... and in the end, after the store lost its data */
 };
 
 static struct account account;
@@ -243,10 +239,6 @@ static void check_ack(struct world *world, const struct sim_job *job, const char
                  || (place->file != NOBODY && place->pub_time_ns >= notice->pub_time_ns);
     bool duplicate = strcmp(reason, "duplicate") == 0;
 
-    if (model_store_was_confirmed_late(world->model, &job->claim.question))
-        place->tainted = true;
-    if (place->tainted && !(world->faults & CLAIM_FAULTS))
-        complain(world, "place %d was confirmed without a claim", notice->place);
     if (duplicate ? !world->placed[notice->file] : !there && !place->tainted)
         complain(world, "notice %d is acked (%s), but file %d is not there",
                  (int)(notice - world->notices), reason, notice->file);
@@ -276,7 +268,7 @@ static void ask_claim(struct instance *instance, struct sim_job *job)
 {
     job->asking = true;
     job->asked_ms = clock_now_ms();
-    job->told_lost = false;
+    job->pinned = job->renamed = false;
     dedupe_claim(instance->dedupe, &job->claim);
 }
 
@@ -317,7 +309,7 @@ static void abandon(struct world *world, struct instance *instance, struct sim_j
     job->abandoned = true;
     if (job->state == JOB_ACCEPTED && dedupe_withdraw(instance->dedupe, &job->claim)) {
         hand_back(world, instance, job);
-    } else if (job->state == JOB_CLAIMED) {
+    } else if (job->state == JOB_CLAIMED || (job->state == JOB_FETCHED && !job->pinned)) {
         cancel(job);
         try_later(instance, job, 0);
     } else if (job->state == JOB_WAITING && job->due_ms != NOT_WAITING && job->retry_delay_ms < 0) {
@@ -402,11 +394,15 @@ static void answer_unknown(struct world *world, struct instance *instance, struc
 static void answer_lost(struct world *world, struct instance *instance, struct sim_job *job)
 {
     account.lost++;
-    job->told_lost = job->state == JOB_CLAIMED; /* not with the disk yet */
-    if (job->state != JOB_CLAIMED)
-        return;
-    cancel(job);
-    answer_later(world, instance, job, RETRY_MS);
+    if (job->state == JOB_PLACED) {
+        job->asking = false;
+        job->due_ms = NOT_WAITING;
+        cancel(job);
+        try_later(instance, job, 0);
+    } else if (!job->pinned) {
+        cancel(job);
+        answer_later(world, instance, job, RETRY_MS);
+    }
 }
 
 /* Whether its claim may have ended before it was confirmed, and others came in between. */
@@ -533,16 +529,14 @@ static void check_order(struct world *world, const struct sim_job *job, bool our
     struct place *place = &world->places[notice->place];
     bool known = model_store_latest(world->model, &job->claim.question) >= place->pub_time_ns;
 
-    if (!ours || model_store_was_confirmed_late(world->model, &job->claim.question))
-        place->tainted = true;
-    if (job->told_lost || (!ours && !(world->faults & CLAIM_FAULTS)))
+    if (!ours && !(world->faults & LOSSES))
         complain(world, "file %d is placed without a claim", notice->file);
     if (place->file == NOBODY || place->file == notice->file
         || place->pub_time_ns <= notice->pub_time_ns)
         return;
     if (ours && known && !place->tainted)
         complain(world, "file %d is placed on top of the newer file %d", notice->file, place->file);
-    else if (!(world->faults & (CLAIM_FAULTS | CRASHES)))
+    else if (!(world->faults & (LOSSES | STOPS | OUTAGES | PARTITIONS | CRASHES)))
         complain(world, "file %d is placed on top of the newer file %d, and nothing was wrong",
                  notice->file, place->file);
     account.moments++;
@@ -575,6 +569,14 @@ static void step_job(struct world *world, struct instance *instance, struct sim_
         start_fetch(world, instance, job);
     } else if (job->state == JOB_CLAIMED) {
         receive_part(world, instance, job);
+    } else if (job->state == JOB_FETCHED && !job->pinned) {
+        job->pinned = dedupe_is_sure(&job->claim);
+        if (job->pinned)
+            dedupe_pin(&job->claim);
+    } else if (job->state == JOB_FETCHED && !job->renamed && !dedupe_is_sure(&job->claim)) {
+        say_job(world, instance, job, "would be placed too late");
+        cancel(job);
+        try_later(instance, job, 0);
     } else if (job->state == JOB_FETCHED && !job->renamed) {
         rename_into_place(world, instance, job);
     } else if (job->state == JOB_FETCHED) {
@@ -767,6 +769,9 @@ static void lose_data(struct world *world)
 {
     say(world, "the store loses its data");
     model_store_forget(world->model);
+    for (int i = 0; i < world->instance_count; i++)
+        if (world->instances[i].store)
+            model_store_disconnect(world->instances[i].store);
     world->lost_data_ms = clock_now_ms();
     for (int i = 0; i < world->place_count; i++)
         world->places[i].tainted = true;
