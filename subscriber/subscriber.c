@@ -13,7 +13,14 @@
 #include <stdlib.h>
 
 #define TICK_MS      1000 /* the loop turns at least this often */
+#define PATIENCE_MS  1000 /* with a store that fails, before it is said */
 #define STOP_LAST_MS 1500 /* after the grace period, for handing back */
+
+/* A failure of the stores: since when, until when, and whether it was said. */
+struct store_watch {
+    int64_t began_ms, failed_ms;
+    bool said;
+};
 
 struct subscriber {
     const struct config *config;
@@ -26,7 +33,7 @@ struct subscriber {
     struct flow flow;
     int signals;                /* to stop, so far */
     const char *without_claims; /* what is done while their store fails */
-    bool store_failing;
+    struct store_watch store_watch;
     int64_t grace_ends_ms, metrics_due_ms, keep_due_ms, housekeeping_due_ms;
 };
 
@@ -87,19 +94,31 @@ static bool is_finished(const struct subscriber *subscriber)
 
 /* ---- tidy ---- */
 
-/* One line for both stores, which may be one and the same Redis. */
+/*
+ * One line for both stores, which may be one and the same Redis. None for a moment's failure, such
+ * as not to be connected yet; and one that answers some questions well between others is not well.
+ */
 static void watch_stores(struct subscriber *subscriber)
 {
+    struct store_watch *watch = &subscriber->store_watch;
     const char *claims = store_failure(subscriber->flow.store);
     const char *retries = retry_store_failure(subscriber->flow.retry_store);
-    bool failing = claims || retries;
+    int64_t now_ms = clock_now_ms();
 
-    if (failing && !subscriber->store_failing)
-        log_error("sr3sub.store watch", "%s: %s until it answers again", claims ? claims : retries,
-                  claims ? subscriber->without_claims : "what fails waits in hand");
-    else if (!failing && subscriber->store_failing)
+    if (claims || retries) {
+        if (now_ms - watch->failed_ms > PATIENCE_MS)
+            watch->began_ms = now_ms;
+        watch->failed_ms = now_ms;
+        if (!watch->said && now_ms - watch->began_ms >= PATIENCE_MS) {
+            log_error("sr3sub.store watch", "%s: %s until it answers again",
+                      claims ? claims : retries,
+                      claims ? subscriber->without_claims : "what fails waits in hand");
+            watch->said = true;
+        }
+    } else if (watch->said && now_ms - watch->failed_ms > PATIENCE_MS) {
         log_info("sr3sub.store watch", "the store answers again, work goes on");
-    subscriber->store_failing = failing;
+        watch->said = false;
+    }
 }
 
 /* "xpublic v02.post.#, xpublic v03.#", allocated. */
