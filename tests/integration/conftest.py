@@ -22,7 +22,7 @@ from rig.subscriber import Store, Subscription, program
 from rig.tls import Certificate
 from rig.tree import make_tree
 
-STORES = ["disk"]  # where instances share what they know
+STORES = ["disk", "redis"]  # where instances share what they know
 numbers = itertools.count(1)
 
 

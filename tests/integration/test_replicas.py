@@ -4,14 +4,11 @@
 """
 import random
 import signal
-import threading
-import time
 
 import pytest
 
 from rig.announcer import announce
 from rig.fleet import ACTIVE, Fleet, Pace, summaries
-from rig.process import wait_until
 from rig.subscriber import is_sanitized
 from rig.tree import Plan, make_tree, write
 from rig.verify import Progress, compare
@@ -29,16 +26,14 @@ def test_five_copies_at_once_for_five_instances(subscribe, nginx, many_files, st
     subscription.start_all(5)
     position = nginx.log_position()
     progress = Progress(subscription.directory, files)
-    started = time.monotonic()
     subscription.publish([message for message in announce(files, nginx.url) for _ in range(5)])
-    seconds = time.monotonic() - started
 
     progress.wait(180)
     subscription.wait_queue_empty()
     assert set(subscription.stop()) == {0}
     outcome = compare(subscription.directory, files)
     fetches = nginx.fetches(position)
-    summaries.append(f"5 x {len(files)} announcements in {seconds:.1f} s, store {store}: {outcome}, "
+    summaries.append(f"{len(files)} files announced 5 times, store {store}: {outcome}, "
                      f"{fetches.total()} GETs")
     assert outcome.is_good(), outcome
     assert not progress.partial

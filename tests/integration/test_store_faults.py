@@ -14,7 +14,7 @@ from rig.redis import Redis
 from rig.subscriber import Store
 from rig.verify import Progress, compare, files_below
 
-COMPLAINT = r"(?m)^.*\[(WARNING|ERROR)\].*(?i:redis).*$"
+COMPLAINT = r"(?m)^.*\[(?:WARNING|ERROR)\].*(?i:redis).*$"
 PREFETCH = 256
 
 
@@ -26,20 +26,30 @@ def fleet(subscribe, redis, nginx, files):
     return made
 
 
-def wait_complaints(instances):
-    for instance in instances:
-        instance.wait_for_log(COMPLAINT, 30)
-
-
 def complaints(instance):
     return re.findall(COMPLAINT, instance.log())
+
+
+class Notice:
+    """Made before an outage. An instance may have complained before, until it was connected."""
+
+    def __init__(self, fleet):
+        self.before = {instance: len(complaints(instance))
+                       for instance in fleet.subscription.running()}
+
+    def wait(self):
+        """Until every instance has noticed."""
+        for instance, count in self.before.items():
+            wait_until(lambda: len(complaints(instance)) > count, 30,
+                       lambda: f"a complaint about Redis:\n{instance.log()[-2000:]}")
 
 
 def test_restarted_empty(fleet, redis):
     """What was claimed and placed is forgotten. Files are fetched again only if they are announced
     again: those announced twice, and none of the others, since no delivery comes again."""
+    notice = Notice(fleet)
     redis.kill()
-    wait_complaints(fleet.subscription.running())
+    notice.wait()
     redis.forget()
     redis.start()
     fleet.finish(also=fleet.repeated)
@@ -62,14 +72,16 @@ def test_paused(fleet, redis):
 
 
 def test_read_only(fleet, redis):
+    notice = Notice(fleet)
     with redis.read_only():
-        wait_complaints(fleet.subscription.running())
+        notice.wait()
     fleet.finish()
 
 
 def test_out_of_memory(fleet, redis):
+    notice = Notice(fleet)
     with redis.out_of_memory():
-        wait_complaints(fleet.subscription.running())
+        notice.wait()
     fleet.finish()
 
 
@@ -125,7 +137,7 @@ def test_absent_at_start(subscribe, tmp_path, nginx, files):
     subscription = subscribe(store=Store(redis))
     subscription.announce(announce(some, nginx.url))
     instance = subscription.start()
-    wait_complaints([instance])
+    instance.wait_for_log(COMPLAINT, 30)
     pace = Pace(5)
     pace.wait()  # time in which it tries again, more than once
     assert instance.is_running()
@@ -155,7 +167,7 @@ def test_wrong_password(subscribe, redis, nginx, files):
     subscription.announce(announce(some, nginx.url))
     instance = subscription.start()
     instance.wait_for_log(rf"(?mi)^.*\[(WARNING|ERROR)\](?=.*{redis.port})(?=.*password)"
-                          rf"(?=.*(serverurl|credentials)).*$", 30)
+                          rf"(?=.*(url|credentials)).*$", 30)
     assert instance.is_running()
     with redis.also_allowed(wrong):
         Progress(subscription.directory, some).wait(90)
@@ -175,7 +187,7 @@ def test_nodupe_fail_open(subscribe, redis, nginx, files):
     assert complaints(instance)
 
     redis.start()
-    wait_until(lambda: redis.clients() > 1, 90, "sr3sub has connected to Redis")
+    instance.wait_for_log("the store answers again", 90)
     position = nginx.log_position()
     for _ in range(2):
         subscription.publish(announce(after, nginx.url))
