@@ -101,6 +101,16 @@ static void close_quietly(int fd)
     errno = saved;
 }
 
+static bool is_link(int directory, const char *name)
+{
+    struct stat status;
+    int saved = errno;
+    bool link = fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+
+    errno = saved;
+    return link && S_ISLNK(status.st_mode);
+}
+
 /* Opens the first component of *path below `directory`, which is closed, and moves *path on. */
 static int step_into(int directory, const char **path)
 {
@@ -117,17 +127,17 @@ static int step_into(int directory, const char **path)
         errno = EXDEV;
         if (strcmp(component, "..") != 0)
             fd = openat(directory, component, OPEN_FLAGS | O_NOFOLLOW);
+        if (fd < 0 && errno == ENOTDIR && is_link(directory, component))
+            errno = ELOOP;
     }
     close_quietly(directory);
     return fd;
 }
 
-int path_open_below(int root, const char *path)
+int path_open_plain(int root, const char *path)
 {
     int fd;
 
-    if (kernel_walks())
-        return kernel_open(root, path);
     if (*path == '/') {
         errno = EXDEV;
         return -1;
@@ -136,6 +146,45 @@ int path_open_below(int root, const char *path)
     while (fd >= 0 && *path)
         fd = step_into(fd, &path);
     return fd;
+}
+
+int path_open_below(int root, const char *path)
+{
+    return kernel_walks() ? kernel_open(root, path) : path_open_plain(root, path);
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+int path_depth(int root, int below)
+{
+    struct stat top, here, last;
+    int at = openat(below, ".", OPEN_FLAGS), depth = 0;
+
+    if (at < 0 || fstat(root, &top) != 0 || fstat(at, &here) != 0)
+        goto failed;
+    while (!is_same(&top, &here)) {
+        int up = openat(at, "..", OPEN_FLAGS);
+
+        close_quietly(at);
+        at = up;
+        last = here;
+        if (at < 0 || fstat(at, &here) != 0)
+            goto failed;
+        if (is_same(&last, &here)) { /* the top of all */
+            errno = EXDEV;
+            goto failed;
+        }
+        depth++;
+    }
+    close(at);
+    return depth;
+failed:
+    if (at >= 0)
+        close_quietly(at);
+    return -1;
 }
 
 /* `path` is changed on the way and restored. */

@@ -25,6 +25,15 @@ int path_open_below(int root, const char *path) MUST_CHECK;
 /* The same, and makes what is missing on the way, with mode 0775 less the umask. */
 int path_make_below(int root, const char *path) MUST_CHECK;
 
+/* The same as path_open_below(), and no link is followed at all, not even one that stays below. */
+int path_open_plain(int root, const char *path) MUST_CHECK;
+
+/*
+ * How many levels the open directory `below` is below the open directory `root`, 0 for itself,
+ * whatever links led there; -1 with errno, EXDEV when it is not below.
+ */
+int path_depth(int root, int below) MUST_CHECK;
+
 /* Makes the directory `path` and its parents, like mkdir -p. */
 bool path_make_directory(const char *path, unsigned mode, struct error *err) MUST_CHECK;
 
