@@ -149,7 +149,9 @@ static void judge(struct flow *flow, struct job *job, const struct envelope *env
     envelope_copy(envelope, &job->announcement.arena, &job->envelope);
     report_read(flow->report);
     judge_decide(flow->judge, &job->announcement, job->received_ns, &judgement);
-    if (judgement.accepted)
+    if (judgement.accepted && judgement.op != JUDGE_DOWNLOAD)
+        reject(flow, job, 501, "links, removals and renames are not carried out yet");
+    else if (judgement.accepted)
         accept(flow, job, &judgement);
     else
         reject(flow, job, judgement.code, judgement.reason);

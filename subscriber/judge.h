@@ -7,11 +7,12 @@
  * disk, and what waited for another try is judged as it was at first.
  *
  * Codes are those that sr3 reports: 202 not asked for, 404 the rules, 410 the file is too old, 413
- * too large, 415 and 501 not supported, 422 it cannot be carried out, 504 announced too long ago.
+ * too large, 415 not supported, 422 it must not be carried out, 504 announced too long ago.
  */
 #pragma once
 
 #include "announcement.h"
+#include "stages/events.h"
 #include "stages/filter.h"
 #include "stages/writer.h"
 
@@ -26,6 +27,7 @@ enum judge_op {
     JUDGE_RENAME, /* if the old name is there; otherwise a download */
     JUDGE_MKDIR,
     JUDGE_RMDIR,
+    JUDGE_NOTHING, /* it counts as done: download is off */
     JUDGE_OPS
 };
 
@@ -37,8 +39,10 @@ struct judgement {
     int64_t wait_ms;    /* accepted, but the file is to rest for so long first; 0: no */
     enum judge_op op;
     struct filter_verdict destination; /* without a path when rejected before it was known */
-    const char *fetch_url;             /* NULL: not known, or nothing is fetched */
-    const char *key, *path;            /* the two texts of the duplicate key */
+    const char *fetch_url; /* NULL: not known, or nothing is fetched, whatever becomes of `event` */
+    struct events_plan event; /* accepted, and neither a download nor nothing: how it is done */
+    bool renamed_away;        /* what is removed has a new name, which the rules reject */
+    const char *key, *path;   /* the two texts of the duplicate key */
 };
 
 /* `config` stays the caller's. NULL when a pattern does not compile; the error says where. */
@@ -55,6 +59,9 @@ void judge_decide(struct judge *judge, struct announcement *announcement, int64_
 /* What the writer is to make of a file that goes to `destination`; points into all of them. */
 struct writer_plan judge_plan(const struct config *config, const struct announcement *announcement,
                               const struct filter_verdict *destination);
+
+/* How the file at `destination` is removed again, for delete_destination. */
+struct events_plan judge_removal(const struct filter_verdict *destination);
 
 /* Whether rule `index` of the configuration would do: its pattern compiles. */
 bool judge_check_rule(const struct config *config, size_t index, struct error *err) MUST_CHECK;

@@ -33,6 +33,8 @@ struct finding {
     const struct filter_rule *rule;
     char *rule_text; /* allocated */
     const char *url, *op, *key, *key_path;
+    char *from;         /* allocated: the former name, or what a hard link is made to */
+    const char *target; /* of a symbolic link */
 };
 
 static void finding_clear(struct finding *finding)
@@ -42,6 +44,7 @@ static void finding_clear(struct finding *finding)
     free(finding->inflight);
     free(finding->redis_key);
     free(finding->rule_text);
+    free(finding->from);
 }
 
 /* ---- printing ---- */
@@ -75,6 +78,8 @@ static void print_json(const struct finding *finding, FILE *out)
     json_object_set_new(line, "inflight", command_json_text(finding->inflight));
     json_object_set_new(line, "url", command_json_text(finding->url));
     json_object_set_new(line, "op", command_json_text(finding->op));
+    json_object_set_new(line, "from", command_json_text(finding->from));
+    json_object_set_new(line, "target", command_json_text(finding->target));
     json_object_set_new(line, "nodupe", json_nodupe(finding));
     command_print_json(line, 0, out);
 }
@@ -88,12 +93,29 @@ static const char *deed(const char *op)
         {"link", "A symbolic link is made at"}, {"hlink", "A hard link is made at"},
         {"remove", "What is removed is"},       {"rename", "What had the old name becomes"},
         {"mkdir", "The directory made is"},     {"rmdir", "The directory removed is"},
+        {"nothing", "Nothing is done at"},
     };
 
     for (size_t i = 0; i < COUNT_OF(deeds); i++)
         if (strcmp(op, deeds[i].op) == 0)
             return deeds[i].deed;
     return "The file goes to";
+}
+
+static void write_deed(const struct finding *finding, FILE *out)
+{
+    bool link = strcmp(finding->op, "hlink") == 0;
+    bool fetched = finding->url && strcmp(finding->op, "download") == 0;
+
+    if (fetched)
+        fprintf(out, "  It is fetched from %s.\n", finding->url);
+    fprintf(out, "  %s %s.\n", deed(finding->op), finding->path);
+    if (finding->target)
+        fprintf(out, "  It leads to '%s'.\n", finding->target);
+    if (finding->from)
+        fprintf(out, "  %s %s.\n", link ? "It is made to" : "The old name is", finding->from);
+    if (finding->url && !fetched)
+        fprintf(out, "  If that is not there the file is fetched from %s.\n", finding->url);
 }
 
 static void write_sentences(const struct finding *finding, size_t line, FILE *out)
@@ -110,10 +132,8 @@ static void write_sentences(const struct finding *finding, size_t line, FILE *ou
     if (finding->rule)
         fprintf(out, "  The rule that matches is '%s' (%s:%d).\n", finding->rule_text,
                 finding->rule->file, finding->rule->line);
-    if (accepted && finding->url)
-        fprintf(out, "  It is fetched from %s.\n", finding->url);
     if (accepted)
-        fprintf(out, "  %s %s.\n", deed(finding->op), finding->path);
+        write_deed(finding, out);
     if (accepted && finding->inflight)
         fprintf(out, "  Until it is whole its name is %s.\n", finding->inflight);
     if (accepted)
@@ -163,6 +183,8 @@ static char *accept_reason(const struct judgement *judgement)
     const char *reason = judgement->destination.rule ? "the rule accepts it"
                                                      : "no rule matches and acceptUnmatched is on";
 
+    if (judgement->renamed_away)
+        return memory_copy("its new name is rejected, and what has the old one is removed");
     if (!judgement->wait_ms)
         return memory_copy(reason);
     return memory_format("%s; the file is to rest for %.9g s first: fileAgeMin", reason,
@@ -178,17 +200,25 @@ static char *reject_reason(const struct judgement *judgement)
     return memory_copy(by_rules ? "no rule matches and acceptUnmatched is off" : judgement->reason);
 }
 
+static char *join(const char *directory, const char *path)
+{
+    return memory_format("%s/%s", strcmp(directory, "/") == 0 ? "" : directory, path);
+}
+
 static void find_names(const struct explain *explain, const struct announcement *announcement,
                        const struct judgement *judgement, struct finding *finding)
 {
     const struct filter_verdict *destination = &judgement->destination;
+    const struct events_plan *event = &judgement->event;
     struct writer_plan plan = judge_plan(explain->config, announcement, destination);
-    const char *directory = destination->directory;
 
     if (!destination->path)
         return;
-    finding->path =
-        memory_format("%s/%s", strcmp(directory, "/") == 0 ? "" : directory, destination->path);
+    finding->path = join(destination->directory, destination->path);
+    if (judgement->accepted && event->other_path)
+        finding->from = join(event->other_directory, event->other_path);
+    if (judgement->accepted && (judgement->op == JUDGE_LINK || event->otherwise == EVENTS_LINK))
+        finding->target = event->target;
     if (judgement->op == JUDGE_DOWNLOAD)
         finding->inflight = writer_print_inflight(explain->config->inflight, &plan);
 }
@@ -207,7 +237,7 @@ static void explain_announcement(const struct explain *explain, struct announcem
     if (finding.rule)
         finding.rule_text = memory_format("%s %s", finding.rule->accept ? "accept" : "reject",
                                           finding.rule->pattern);
-    finding.url = judgement.fetch_url;
+    finding.url = judgement.accepted && judgement.event.otherwise ? NULL : judgement.fetch_url;
     finding.op = judge_op_name(judgement.op);
     finding.key = judgement.key;
     finding.key_path = judgement.path;

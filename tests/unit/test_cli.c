@@ -283,9 +283,9 @@ static const struct {
     {{"foreground", "works", "--overwrite", "off"},
      "command line: option 'overwrite': is not carried out yet: this version replaces files that "
      "exist; remove the line if that will do"},
-    {{"foreground", "works", "--notify_only"},
-     "command line: option 'download': is not carried out yet: this version downloads what it "
-     "accepts; remove the line if that will do"},
+    {{"foreground", "works", "--discard"},
+     "command line: option 'delete_destination': is not carried out yet: this version keeps files; "
+     "remove the line if that will do"},
     {{"foreground", "-c", "none", "--debug", "off"},
      "read '%s/sr3/subscribe/none.conf': there is no such file"},
     {{"foreground", ""}, "'' names no configuration; write subscribe/NAME for the file NAME.conf"},

@@ -46,8 +46,6 @@ static const struct {
     {BROKER "discard\n", T "2: option 'delete_destination'" PENDING("keeps files")},
     {BROKER "d on\n", T "2: option 'delete_destination'" PENDING("keeps files")},
     {BROKER "delete_destination on\n", T "2: option 'delete_destination'" PENDING("keeps files")},
-    {BROKER "notify_only\n", T "2: option 'download'" PENDING("downloads what it accepts")},
-    {BROKER "no_download\n", T "2: option 'download'" PENDING("downloads what it accepts")},
     {BROKER "o False\n", T "2: option 'overwrite'" PENDING("replaces files that exist")},
     {BROKER "post_broker amqp://u:p@h/\n",
      T "2: option 'post_broker'" PENDING("announces nothing")},
