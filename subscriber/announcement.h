@@ -71,8 +71,10 @@ struct announcement {
     const char *new_name; /* v02: first half of a double rename post */
     const char *source;
     const char *sundew_extension; /* further parts of the file name, for filename keywords */
-    bool has_content; /* the file's bytes came with the message; reading them is not done here */
-    bool has_blocks;  /* a partitioned file */
+    bool has_content;             /* the file's bytes came with the message: content.h reads them */
+    const char *content_encoding; /* NULL: has_content, but not in a form that can be read */
+    struct slice content;         /* as it stands in the message, of any text */
+    bool has_blocks;              /* a partitioned file */
 };
 
 /*

@@ -80,10 +80,24 @@ static bool read_sizes(const json_t *root, struct announcement *announcement, st
     const json_t *parts = member(root, "parts"), *size = member(root, "size");
 
     announcement->has_blocks = member(root, "blocks") != NULL;
-    announcement->has_content = json_is_object(member(root, "content"));
     if (parts)
         return read_parts(parts, announcement, err);
     return !size || read_size(size, announcement, err);
+}
+
+/* Kept as it is: reading it takes time, and few announcements get that far. */
+static void read_content(const json_t *root, struct announcement *announcement)
+{
+    const json_t *content = member(root, "content");
+    const json_t *value = member(content, "value");
+    struct slice text = slice_of(value);
+
+    announcement->has_content = json_is_object(content);
+    if (!json_is_string(value) || !json_is_string(member(content, "encoding")))
+        return;
+    announcement->content_encoding = copy_text(announcement, member(content, "encoding"));
+    announcement->content =
+        (struct slice){arena_copy(&announcement->arena, text.bytes, text.length), text.length};
 }
 
 /* The former name wins when both are there, as in sr3. */
@@ -171,6 +185,7 @@ static bool read_root(const json_t *root, struct announcement *announcement, str
     announcement->raw_rel_path = announcement->rel_path;
     read_identity(root, announcement);
     read_descriptions(root, announcement);
+    read_content(root, announcement);
     return true;
 }
 
