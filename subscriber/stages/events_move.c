@@ -90,11 +90,20 @@ static bool scan_links(struct scan *scan, int fd, int depth, int level)
     return inside;
 }
 
+/* Whether links keep their distance from the top of the tree, or get further away from it. */
+static bool goes_down(const struct move *move, int depth)
+{
+    const struct events_plan *plan = &move->event->plan;
+    int former_depth = path_depth(move->from_root, move->from.directory);
+
+    return strcmp(plan->directory, plan->other_directory) == 0 && former_depth >= 0
+           && depth >= former_depth;
+}
+
 /* A link keeps its target where it goes, and a directory the links in it. False with errno. */
 static bool stays_inside(const struct move *move)
 {
     const struct events_plan *plan = &move->event->plan;
-    bool same_root = strcmp(plan->directory, plan->other_directory) == 0;
     int depth = path_depth(move->site->root, move->to.directory), fd;
     struct scan scan = {plan->directory, SCAN_MOST};
 
@@ -105,8 +114,7 @@ static bool stays_inside(const struct move *move)
     if (S_ISLNK(move->status.st_mode))
         return event_link_leads_inside(plan->directory, depth, move->from.directory,
                                        move->from.name);
-    if (!S_ISDIR(move->status.st_mode)
-        || (same_root && depth >= path_depth(move->from_root, move->from.directory)))
+    if (!S_ISDIR(move->status.st_mode) || goes_down(move, depth))
         return true;
     fd = openat(move->from.directory, move->from.name, EVENT_DIRECTORY_FLAGS | O_NOFOLLOW);
     return fd >= 0 && scan_links(&scan, fd, depth + 1, 0);
@@ -153,15 +161,20 @@ static void replace_old(const struct move *move)
         event_fail(move->event);
 }
 
-static void move_to_end(struct move *move)
+/* Two names of one file already, which a rename would leave as they are. */
+static bool is_one_file(const struct move *move)
 {
     struct stat there;
 
+    return S_ISREG(move->status.st_mode) && event_look(&move->to, &there)
+           && event_is_same_file(&there, &move->status);
+}
+
+static void move_to_end(struct move *move)
+{
     if (is_same_name(&move->from, &move->to))
         finish_move(move);
-    else if (S_ISREG(move->status.st_mode) && event_look(&move->to, &there)
-             && event_is_same_file(&there,
-                                   &move->status)) /* which a rename would leave as they are */
+    else if (is_one_file(move))
         event_remove_end(&move->from) ? finish_move(move) : event_fail(move->event);
     else if (!stays_inside(move))
         errno == EXDEV ? event_refuse(move->event, EVENT_CODE_REFUSED, LEADS_OUT)

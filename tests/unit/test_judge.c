@@ -108,9 +108,112 @@ static void what_waited_goes_where_it_went_at_first(void **state)
     free(today);
 }
 
+/* ---- how events are carried out ---- */
+
+static char *print_place(const char *directory, const char *path)
+{
+    return path ? memory_format("%s/%s", directory, path) : memory_copy("-");
+}
+
+static char *print_plan(const struct judgement *judgement)
+{
+    const struct events_plan *plan = &judgement->event;
+    char *to = print_place(plan->directory, plan->path);
+    char *from = print_place(plan->other_directory, plan->other_path);
+    char *text = memory_format("%s %s from %s else %s %d %s, mode %o", events_op_name(plan->op), to,
+                               from, events_op_name(plan->otherwise), plan->refuse_code,
+                               plan->target ? plan->target : "-", (unsigned)plan->mode);
+
+    free(to);
+    free(from);
+    return text;
+}
+
+static const struct {
+    const char *rows, *members, *plan;
+} plans[] = {
+    {"", "\"fileOp\":{\"link\":\"t\"}", "link /d/a/b from - else nothing 0 t, mode 775"},
+    {"", "\"fileOp\":{\"hlink\":\"a/o\"}", "hlink /d/a/b from /d/a/o else nothing 0 -, mode 775"},
+    {"", "\"fileOp\":{\"hlink\":\"a/o\",\"link\":\"t\"}",
+     "hlink /d/a/b from /d/a/o else nothing 0 t, mode 775"},
+    {"reject .*/o\n", "\"fileOp\":{\"hlink\":\"a/o\"}",
+     "hlink /d/a/b from - else nothing 0 -, mode 775"},
+    {"", "\"fileOp\":{\"remove\":\"\"}", "remove /d/a/b from - else nothing 0 -, mode 775"},
+    {"", "\"fileOp\":{\"rmdir\":\"\"}", "remove /d/a/b from - else nothing 0 -, mode 775"},
+    {"", "\"fileOp\":{\"directory\":\"\"}", "mkdir /d/a/b from - else nothing 0 -, mode 775"},
+    {"", "\"mode\":\"750\",\"fileOp\":{\"directory\":\"\"}",
+     "mkdir /d/a/b from - else nothing 0 -, mode 750"},
+    {"permCopy off\npermDirDefault 700\n", "\"mode\":\"750\",\"fileOp\":{\"directory\":\"\"}",
+     "mkdir /d/a/b from - else nothing 0 -, mode 700"},
+    {"", "\"fileOp\":{\"rename\":\"a/o\"}", "rename /d/a/b from /d/a/o else nothing 0 -, mode 775"},
+    {"strip 1\n", "\"fileOp\":{\"rename\":\"a/o\"}",
+     "rename /d/b from /d/o else nothing 0 -, mode 775"},
+    {"mirror off\n", "\"fileOp\":{\"rename\":\"c/o\"}",
+     "rename /d/b from /d/o else nothing 0 -, mode 775"},
+    {"reject .*/o\n", "\"fileOp\":{\"rename\":\"a/o\"}",
+     "rename /d/a/b from - else nothing 0 -, mode 775"},
+    {"fileEvents none\n", "\"fileOp\":{\"rename\":\"a/o\"}",
+     "rename /d/a/b from /d/a/o else nothing 0 -, mode 775"},
+    {"", "\"fileOp\":{\"rename\":\"a/o\",\"directory\":\"\"}",
+     "rename /d/a/b from /d/a/o else mkdir 0 -, mode 775"},
+    {"fileEvents none\n", "\"fileOp\":{\"rename\":\"a/o\",\"directory\":\"\"}",
+     "rename /d/a/b from /d/a/o else nothing 202 -, mode 775"},
+    {"", "\"fileOp\":{\"rename\":\"a/o\",\"link\":\"t\"}",
+     "rename /d/a/b from /d/a/o else link 0 t, mode 775"},
+    {"", "\"fileOp\":{\"rename\":\"a/o\",\"link\":\"/t\"}",
+     "rename /d/a/b from /d/a/o else nothing 422 /t, mode 775"},
+    {"fileEvents none\n", "\"fileOp\":{\"rename\":\"a/o\",\"link\":\"t\"}",
+     "rename /d/a/b from /d/a/o else nothing 202 t, mode 775"},
+    {"", "\"fileOp\":{\"rename\":\"a/o\",\"hlink\":\"a/p\"}",
+     "rename /d/a/b from /d/a/o else nothing 0 -, mode 775"},
+    {"", "\"fileOp\":{\"rename\":\"a/o\",\"remove\":\"\"}",
+     "rename /d/a/b from /d/a/o else remove 0 -, mode 775"},
+    {"fileSizeMax 5\n", "\"size\":6,\"fileOp\":{\"rename\":\"a/o\"}",
+     "rename /d/a/b from /d/a/o else nothing 413 -, mode 775"},
+    {"fileSizeMax 5\n", "\"size\":6,\"fileOp\":{\"hlink\":\"a/o\"}",
+     "hlink /d/a/b from /d/a/o else nothing 413 -, mode 775"},
+    {"", "\"retrievePath\":\"a b\",\"fileOp\":{\"rename\":\"a/o\"}",
+     "rename /d/a/b from /d/a/o else nothing 422 -, mode 775"},
+    {"reject .*/b\n", "\"fileOp\":{\"rename\":\"a/o\"}",
+     "remove /d/a/o from - else nothing 0 -, mode 775"},
+};
+
+static void events_are_planned(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(plans); i++) {
+        char *text = memory_format(BROKER "directory /d\nmirror on\n%s", plans[i].rows);
+        char *body = memory_format("{\"pubTime\":\"20250102T040000\",\"baseUrl\":\"http://h/\","
+                                   "\"relPath\":\"a/b\",%s}",
+                                   plans[i].members);
+        struct config *config = must_load(text);
+        struct error err = {0};
+        struct judge *judge = judge_open(config, &err);
+        struct announcement announcement;
+        struct judgement judgement;
+        char *plan;
+
+        assert_non_null(judge);
+        assert_true(parse_texts("application/json", body, NULL, &announcement, &err));
+        judge_decide(judge, &announcement, time_of(NOW), &judgement);
+        plan = print_plan(&judgement);
+        if (!judgement.accepted || strcmp(plan, plans[i].plan) != 0)
+            fail_msg("%s%s: %d '%s'", plans[i].rows, plans[i].members, judgement.code, plan);
+        if (judgement.event.refuse_code && !judgement.event.refuse_reason)
+            fail_msg("%s: refused without a reason", plans[i].members);
+        free(plan);
+        announcement_clear(&announcement);
+        judge_close(judge);
+        config_free(config);
+        free(body);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(events_are_planned),
         cmocka_unit_test(ages_count_from_receiving),
         cmocka_unit_test(what_waited_goes_where_it_went_at_first),
     };
