@@ -645,6 +645,31 @@ static void two_names_of_one_file_become_one(void **state)
     expect_tree(scene, "rename", scene->root, "l>. n");
 }
 
+/* Looking through a directory has an end: what is too deep does not move up. */
+static void deep_directories_stay(void **state)
+{
+    struct scene *scene = *state;
+    struct events_plan plan = {.op = EVENTS_RENAME,
+                               .directory = scene->root,
+                               .path = "n",
+                               .other_directory = scene->root,
+                               .other_path = "a/o"};
+    char *path;
+
+    make_tree(scene, scene->root, "a/ a/o/");
+    path = memory_format("%s/a/o", scene->root);
+    for (int i = 0; i < 70; i++) {
+        memory_replace(&path, memory_format("%s/d", path));
+        assert_int_equal(mkdir(path, 0755), 0);
+    }
+    assert_int_equal(carry_out(scene, &plan, "up").code, 422);
+    assert_int_equal(access(path, F_OK), 0);
+    plan.path = "b/n";
+    assert_int_equal(carry_out(scene, &plan, "aside").outcome, EVENTS_DONE);
+    assert_int_equal(access(path, F_OK), -1);
+    free(path);
+}
+
 /* ---- many at once ---- */
 
 static void many_are_done_in_order(void **state)
@@ -813,6 +838,7 @@ int main(void)
         SCENE(modes_are_set),
         SCENE(renames_between_directories),
         SCENE(two_names_of_one_file_become_one),
+        SCENE(deep_directories_stay),
         SCENE(many_are_done_in_order),
         SCENE(too_late_is_not_done),
         SCENE(closing_forgets),

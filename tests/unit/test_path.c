@@ -115,9 +115,9 @@ static int set_up(void **state)
     close(openat(place->root, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
     *state = place;
     return symlinkat("dir", place->root, "in") | symlinkat("..", place->root, "up")
-         | symlinkat("/tmp", place->root, "abs")
-         | symlinkat("../outside/new", place->root, "dangling")
-         | symlinkat("../outside", place->root, "out");
+           | symlinkat("/tmp", place->root, "abs")
+           | symlinkat("../outside/new", place->root, "dangling")
+           | symlinkat("../outside", place->root, "out");
 }
 
 static int tear_down(void **state)
@@ -201,8 +201,8 @@ static void check_walks(const struct place *place, bool kernel)
 
         if (!is_expected(opened, kernel ? walks[i].opened : walks[i].opened_plain)
             || !is_expected(made, kernel ? walks[i].made : walks[i].made_plain))
-            fail_msg("'%s', openat2 %d: open %s, make %s", walks[i].path, kernel,
-                     strerror(opened), strerror(made));
+            fail_msg("'%s', openat2 %d: open %s, make %s", walks[i].path, kernel, strerror(opened),
+                     strerror(made));
         check_outside(place);
     }
 }
@@ -273,6 +273,48 @@ static void directories_are_made_with_parents(void **state)
     assert_non_null(strstr(err.text, path));
 }
 
+static void links_are_not_followed(void **state)
+{
+    static const struct {
+        const char *path;
+        int problem;
+    } rows[] = {
+        {"", 0},           {"dir/sub", 0},      {"in", ELOOP},    {"in/sub", ELOOP},
+        {"up", ELOOP},     {"out", ELOOP},      {"abs/a", ELOOP}, {"dangling", ELOOP},
+        {"file", ENOTDIR}, {"file/a", ENOTDIR}, {"new", ENOENT},  {"..", EXDEV},
+        {"dir/..", EXDEV}, {"/tmp", EXDEV},
+    };
+    struct place *place = *state;
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int problem = result_of(path_open_plain(place->root, rows[i].path));
+
+        if (problem != rows[i].problem)
+            fail_msg("'%s': %s", rows[i].path, strerror(problem));
+    }
+}
+
+static void levels_are_counted(void **state)
+{
+    static const struct {
+        const char *path;
+        int depth;
+    } rows[] = {{".", 0},          {"dir", 1}, {"dir/sub", 2}, {"in", 1},   {"in/sub", 2},
+                {"dir/sub/..", 1}, {"up", -1}, {"out", -1},    {"abs", -1}, {"/", -1}};
+    struct place *place = *state;
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int fd = openat(place->root, rows[i].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int depth = path_depth(place->root, fd);
+
+        if (depth != rows[i].depth || (depth < 0 && errno != EXDEV))
+            fail_msg("'%s': %d", rows[i].path, depth);
+        close(fd);
+    }
+    assert_int_equal(path_depth(place->root, -1), -1);
+    assert_int_equal(errno, EBADF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +325,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(modes_follow_the_umask, set_up, tear_down),
         cmocka_unit_test_setup_teardown(deep_paths_are_made, set_up, tear_down),
         cmocka_unit_test_setup_teardown(directories_are_made_with_parents, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(links_are_not_followed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(levels_are_counted, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
