@@ -188,7 +188,7 @@ failed:
 }
 
 /* `path` is changed on the way and restored. */
-static int make_below(int root, char *path)
+static int make_below(int root, char *path, unsigned mode)
 {
     int fd = path_open_below(root, path), parent;
     char *slash = strrchr(path, '/');
@@ -197,19 +197,19 @@ static int make_below(int root, char *path)
         return fd;
     if (slash)
         *slash = '\0';
-    parent = make_below(root, slash ? path : path + strlen(path));
+    parent = make_below(root, slash ? path : path + strlen(path), mode);
     if (slash)
         *slash = '/';
     if (parent < 0)
         return -1;
     /* another instance may have made it just now, and a link stays what it is */
-    if (mkdirat(parent, slash ? slash + 1 : path, DIRECTORY_MODE) == 0 || errno == EEXIST)
+    if (mkdirat(parent, slash ? slash + 1 : path, mode) == 0 || errno == EEXIST)
         fd = path_open_below(root, path);
     close_quietly(parent);
     return fd;
 }
 
-int path_make_below(int root, const char *path)
+int path_make_below_as(int root, const char *path, unsigned mode)
 {
     int fd = path_open_below(root, path);
     char *copy;
@@ -217,9 +217,14 @@ int path_make_below(int root, const char *path)
     if (fd >= 0 || errno != ENOENT)
         return fd;
     copy = memory_copy(path);
-    fd = make_below(root, copy);
+    fd = make_below(root, copy, mode);
     free(copy);
     return fd;
+}
+
+int path_make_below(int root, const char *path)
+{
+    return path_make_below_as(root, path, DIRECTORY_MODE);
 }
 
 static bool make_one(const char *path, unsigned mode)

@@ -24,6 +24,7 @@ int path_open_below(int root, const char *path) MUST_CHECK;
 
 /* The same, and makes what is missing on the way, with mode 0775 less the umask. */
 int path_make_below(int root, const char *path) MUST_CHECK;
+int path_make_below_as(int root, const char *path, unsigned mode) MUST_CHECK; /* another mode */
 
 /* The same as path_open_below(), and no link is followed at all, not even one that stays below. */
 int path_open_plain(int root, const char *path) MUST_CHECK;
