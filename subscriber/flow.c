@@ -526,8 +526,10 @@ static void take_result(struct flow *flow, const struct writer_result *result)
         report_late(flow->report, &result->err);
         flow_try_later(flow, job, 0);
         break;
+    case WRITER_NO_ROOM:
     case WRITER_FAILED:
-        flow_settle_failure(flow, job, &result->err, false, -1);
+        flow_settle_failure(flow, job, &result->err, false,
+                            writer_pause_ms(flow->writer, job->destination.directory));
         break;
     }
 }

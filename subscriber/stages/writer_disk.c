@@ -1,5 +1,5 @@
 /*
- * Files on disk: inflight name, lock, bytes, check, rename.
+ * Files on disk: inflight name, lock, bytes, rename.
  *
  * The lock protects the inflight name against a second writer. Because a name can be renamed or
  * removed between opening and locking it, the lock counts only if the name still leads to the file
@@ -7,11 +7,12 @@
  */
 #include "stages/writer_disk.h"
 
+#include "base/clock.h"
 #include "base/path.h"
+#include "stages/writer_attributes.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,65 +20,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#define LOCK_TRIES             8
+#define DIRECTORY_MODE_DEFAULT 0775
 
-#define LOCK_TRIES 8
-
-void disk_root_init(struct disk_root *root, const char *name)
+void disk_file_init(struct disk_file *file)
 {
-    root->name = memory_copy(name);
-    root->fd = -1;
-    pthread_mutex_init(&root->mutex, NULL);
-}
-
-void disk_root_clear(struct disk_root *root)
-{
-    if (root->fd >= 0)
-        close(root->fd);
-    free(root->name);
-    pthread_mutex_destroy(&root->mutex);
-}
-
-/* A name that leads out of the directory, or cannot be, stays so; everything else can be mended. */
-static bool disk_error(const struct disk_file *file, struct error *err, const char *action)
-{
-    int reason = errno;
-    bool hopeless = reason == ELOOP || reason == EXDEV || reason == ENAMETOOLONG;
-
-    return error_set(err, hopeless ? ERROR_PERMANENT : ERROR_TEMPORARY, "%s '%s/%s%s%s': %s",
-                     action, file->root->name, file->directory, *file->directory ? "/" : "",
-                     file->name,
-                     hopeless && reason != ENAMETOOLONG ? "a link leads out of the directory"
-                                                        : strerror(reason));
-}
-
-static bool root_open(struct disk_root *root, struct error *err)
-{
-    struct stat stat;
-    bool open;
-
-    pthread_mutex_lock(&root->mutex);
-    if (root->fd < 0 && path_make_directory(root->name, 0775, err)) {
-        root->fd = openat(AT_FDCWD, root->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (root->fd < 0 || fstat(root->fd, &stat) != 0)
-            error_set(err, ERROR_TEMPORARY, "open directory '%s': %s", root->name, strerror(errno));
-        else
-            root->device = stat.st_dev;
-    }
-    open = root->fd >= 0;
-    pthread_mutex_unlock(&root->mutex);
-    return open;
+    file->fd = file->directory_fd = file->inflight_fd = file->existing_fd = -1;
+    file->last_modified_s = file->partial_s = -1;
 }
 
 void disk_close(struct disk_file *file)
 {
     if (file->fd >= 0)
         close(file->fd);
+    if (file->existing_fd >= 0)
+        close(file->existing_fd);
     if (file->inflight_fd >= 0 && file->inflight_fd != file->directory_fd)
         close(file->inflight_fd);
     if (file->directory_fd >= 0)
         close(file->directory_fd);
-    file->fd = file->inflight_fd = file->directory_fd = -1;
+    file->fd = file->existing_fd = file->inflight_fd = file->directory_fd = -1;
     EVP_MD_CTX_free(file->context);
     file->context = NULL;
 }
@@ -85,43 +47,135 @@ void disk_close(struct disk_file *file)
 void disk_file_clear(struct disk_file *file)
 {
     disk_close(file);
-    free(file->directory);
-    free(file->name);
-    free(file->inflight_directory);
-    free(file->inflight_name);
-    free(file->announced_digest);
+    writer_name_clear(&file->name);
+    free(file->method);
+    free(file->value);
     free(file->accept);
     free(file->bytes);
 }
 
-static bool open_directories(struct disk_file *file, struct error *err)
+/* ---- what goes wrong ---- */
+
+/* Full, read-only, away, or we have no descriptors left: the next file would fare the same. */
+static enum disk_trouble trouble_of(const struct disk_file *file, int reason)
 {
-    if (!root_open(file->root, err))
+    static const int places[] = {ENOSPC,    EDQUOT,    EROFS,  EIO,    ESTALE, ENODEV,
+                                 ETIMEDOUT, EHOSTDOWN, EMFILE, ENFILE, ENOMEM, ENOTCONN};
+
+    for (size_t i = 0; i < COUNT_OF(places); i++)
+        if (reason == places[i])
+            return DISK_PLACE;
+    if ((reason == EACCES || reason == EPERM) && !disk_root_is_writable(file->root))
+        return DISK_DENIED;
+    return DISK_FINE;
+}
+
+static enum error_kind kind_of(int reason)
+{
+    switch (reason) {
+    case ELOOP: /* these two: a name that leads out of the directory stays so */
+    case EXDEV:
+    case ENAMETOOLONG:
+        return ERROR_PERMANENT;
+    case ENOTDIR:
+    case EISDIR:
+    case EEXIST:
+    case ENOTEMPTY:
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case EFBIG:
+        return ERROR_OPERATOR;
+    default:
+        return ERROR_TEMPORARY;
+    }
+}
+
+bool disk_failed(struct disk_file *file, const char *action)
+{
+    int reason = errno;
+    const char *text =
+        reason == ELOOP || reason == EXDEV ? "a link leads out of the directory" : strerror(reason);
+
+    file->problem = reason;
+    file->trouble = trouble_of(file, reason);
+    return error_set(&file->err, kind_of(reason), "%s '%s/%s%s%s': %s", action,
+                     strcmp(file->root->name, "/") == 0 ? "" : file->root->name,
+                     file->name.directory, *file->name.directory ? "/" : "", file->name.name, text);
+}
+
+static bool open_root(struct disk_file *file, struct disk_root *root)
+{
+    if (disk_root_open(root, &file->err))
+        return true;
+    file->trouble = DISK_PLACE;
+    return false;
+}
+
+/* ---- opening ---- */
+
+static void use_hidden_name(struct disk_file *file)
+{
+    file->inflight_fd = file->directory_fd;
+    memory_replace(&file->name.inflight_name, memory_copy(file->name.hidden_name));
+    file->inflight_root = NULL;
+    memory_replace(&file->name.inflight_directory, memory_copy(file->name.directory));
+}
+
+/* A directory of its own serves only files that can be renamed out of it. */
+static bool open_inflight_root(struct disk_file *file)
+{
+    struct stat status;
+
+    if (!open_root(file, file->inflight_root))
         return false;
-    file->directory_fd = path_make_below(file->root->fd, file->directory);
+    if (fstat(file->directory_fd, &status) == 0 && status.st_dev != file->inflight_root->device) {
+        use_hidden_name(file);
+        return true;
+    }
+    file->inflight_fd = fcntl(file->inflight_root->fd, F_DUPFD_CLOEXEC, 0);
+    return file->inflight_fd >= 0 || disk_failed(file, "open the inflight directory of");
+}
+
+static int open_below(const struct disk_file *file, const char *directory, bool make, unsigned mode)
+{
+    return make ? path_make_below_as(file->root->fd, directory, mode)
+                : path_open_below(file->root->fd, directory);
+}
+
+bool disk_open_directories(struct disk_file *file, bool make)
+{
+    unsigned mode = (unsigned)file->settings->directory_mode;
+
+    if (!open_root(file, file->root))
+        return false;
+    file->directory_fd = open_below(file, file->name.directory, make, DIRECTORY_MODE_DEFAULT);
     if (file->directory_fd < 0)
-        return disk_error(file, err, "make the directory of");
-    if (strcmp(file->inflight_directory, file->directory) == 0) {
+        return disk_failed(file, "make the directory of");
+    if (file->inflight_root)
+        return open_inflight_root(file);
+    if (strcmp(file->name.inflight_directory, file->name.directory) == 0) {
         file->inflight_fd = file->directory_fd;
         return true;
     }
-    file->inflight_fd = path_make_below(file->root->fd, file->inflight_directory);
-    return file->inflight_fd >= 0 || disk_error(file, err, "make the inflight directory of");
+    file->inflight_fd =
+        open_below(file, file->name.inflight_directory, make, mode ? mode : DIRECTORY_MODE_DEFAULT);
+    return file->inflight_fd >= 0 || disk_failed(file, "make the inflight directory of");
 }
 
 static int open_flags(struct disk_file *file, int flags)
 {
-    return openat(file->inflight_fd, file->inflight_name,
+    return openat(file->inflight_fd, file->name.inflight_name,
                   flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0666);
 }
 
-/* Opens and locks; 1: done, 0: the name was changed meanwhile, -1: failed with errno. */
-static int try_lock(struct disk_file *file, int flags)
+int disk_lock(struct disk_file *file, int flags)
 {
     struct stat opened, named;
 
     file->fd = open_flags(file, flags);
-    if (file->fd < 0 && errno == EACCES) /* a mode without permission to write, set by a crash */
+    if (file->fd < 0 && errno == EACCES
+        && !(flags & O_CREAT)) /* a mode without permission to write, set by a crash */
         file->fd = open_flags(file, O_RDONLY);
     if (file->fd < 0)
         return -1;
@@ -131,7 +185,7 @@ static int try_lock(struct disk_file *file, int flags)
         errno = EEXIST;
         return -1;
     }
-    if (fstatat(file->inflight_fd, file->inflight_name, &named, AT_SYMLINK_NOFOLLOW) == 0
+    if (fstatat(file->inflight_fd, file->name.inflight_name, &named, AT_SYMLINK_NOFOLLOW) == 0
         && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev) {
         file->device = opened.st_dev;
         return 1;
@@ -144,14 +198,14 @@ static int try_lock(struct disk_file *file, int flags)
 /* What a crash left is not written over but made anew: its mode and owner are not ours. */
 static int create_locked(struct disk_file *file)
 {
-    int locked = try_lock(file, O_WRONLY | O_CREAT | O_EXCL);
+    int locked = disk_lock(file, O_RDWR | O_CREAT | O_EXCL);
 
     if (locked >= 0 || errno != EEXIST || file->fd >= 0)
         return locked;
-    locked = try_lock(file, O_WRONLY);
+    locked = disk_lock(file, O_WRONLY);
     if (locked < 0)
         return errno == ENOENT ? 0 : -1;
-    if (locked && unlinkat(file->inflight_fd, file->inflight_name, 0) != 0)
+    if (locked && unlinkat(file->inflight_fd, file->name.inflight_name, 0) != 0)
         return -1;
     if (file->fd >= 0)
         close(file->fd);
@@ -159,32 +213,78 @@ static int create_locked(struct disk_file *file)
     return 0;
 }
 
-static bool open_inflight(struct disk_file *file, struct error *err)
+static bool try_open_inflight(struct disk_file *file)
 {
-    int locked = 0;
+    int locked = 0, reason;
 
-    if (file->fd >= 0)
-        return true;
-    if (!open_directories(file, err))
+    if (!disk_open_directories(file, true))
         return false;
     for (int i = 0; i < LOCK_TRIES && locked == 0; i++)
         locked = create_locked(file);
     if (locked == 1)
         return true;
-    if (file->fd >= 0) {
-        int reason = errno;
-
+    reason = errno;
+    if (file->fd >= 0)
         close(file->fd);
-        file->fd = -1;
-        errno = reason;
-    }
-    if (locked == 0 || errno == EWOULDBLOCK)
-        return error_set(err, ERROR_TEMPORARY, "write '%s/%s': another instance is writing it",
-                         file->root->name, file->inflight_name);
-    return disk_error(file, err, "open the inflight file of");
+    file->fd = -1;
+    errno = reason;
+    if (locked < 0 && reason != EWOULDBLOCK)
+        return disk_failed(file, "open the inflight file of");
+    return error_set(&file->err, ERROR_TEMPORARY, "write '%s/%s': another instance is writing it",
+                     file->root->name, file->name.inflight_name);
 }
 
-static bool write_bytes(struct disk_file *file, struct error *err)
+/* A directory may have been removed under us, or its server has forgotten our handle. */
+static bool open_new_inflight(struct disk_file *file)
+{
+    EVP_MD_CTX *context = file->context;
+
+    if (try_open_inflight(file))
+        return true;
+    if (file->problem != ENOENT && file->problem != ESTALE)
+        return false;
+    file->context = NULL; /* not the directory's */
+    disk_close(file);
+    file->context = context;
+    file->err = (struct error){0};
+    file->trouble = DISK_FINE;
+    file->problem = 0;
+    disk_root_forget(file->root);
+    if (file->inflight_root)
+        disk_root_forget(file->inflight_root);
+    return try_open_inflight(file);
+}
+
+/* What the probe found is gone on with, or made anew. */
+static bool take_up_partial(struct disk_file *file, int64_t from_byte)
+{
+    file->marked = false;
+    if (from_byte > 0)
+        return (ftruncate(file->fd, from_byte) == 0
+                && lseek(file->fd, from_byte, SEEK_SET) == from_byte)
+               || disk_failed(file, "go on with");
+    disk_remove_inflight(file);
+    close(file->fd);
+    file->fd = -1;
+    if (file->inflight_fd != file->directory_fd)
+        close(file->inflight_fd);
+    close(file->directory_fd);
+    file->inflight_fd = file->directory_fd = -1;
+    return open_new_inflight(file);
+}
+
+/* `from_byte`: where the next bytes go. */
+static bool open_inflight(struct disk_file *file, int64_t from_byte)
+{
+    if (file->started)
+        return true;
+    file->started = file->fd >= 0 ? take_up_partial(file, from_byte) : open_new_inflight(file);
+    return file->started;
+}
+
+/* ---- writing ---- */
+
+static bool write_bytes(struct disk_file *file)
 {
     size_t done = 0;
 
@@ -192,131 +292,141 @@ static bool write_bytes(struct disk_file *file, struct error *err)
         ssize_t written = write(file->fd, file->bytes + done, file->length - done);
 
         if (written < 0 && errno != EINTR)
-            return disk_error(file, err, "write");
+            return disk_failed(file, "write");
         done += written > 0 ? (size_t)written : 0;
     }
     return true;
 }
 
-static bool digest_bytes(struct disk_file *file, struct error *err)
-{
-    if (file->digest && !file->context) {
-        file->context = EVP_MD_CTX_new();
-        if (!file->context || EVP_DigestInit_ex2(file->context, file->digest, NULL) != 1)
-            return error_set(err, ERROR_TEMPORARY, "compute the checksum of '%s': no memory",
-                             file->name);
-    }
-    if (file->context)
-        EVP_DigestUpdate(file->context, file->bytes, file->length);
-    file->size_bytes += (int64_t)file->length;
-    return true;
-}
-
 void disk_write(struct disk_file *file)
 {
-    if (!file->err.kind && digest_bytes(file, &file->err) && open_inflight(file, &file->err))
-        write_bytes(file, &file->err);
+    int64_t from_byte = file->size_bytes;
+
+    if (file->err.kind)
+        return;
+    if (disk_hash(file) && open_inflight(file, from_byte) && write_bytes(file)) {
+        file->marked = false;
+        disk_hash_behind(file, 2 * (int64_t)file->length);
+        disk_mark(file);
+    }
     file->length = 0;
+    if (!file->err.kind)
+        return;
+    disk_remove_inflight(file);
+    disk_close(file);
 }
 
-/* Size and digest of what came, as text; true when it is what was announced. */
-static bool check_identity(struct disk_file *file)
-{
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned char base64[EVP_MAX_MD_SIZE * 4 / 3 + 4] = "";
-    unsigned length = 0;
+/* ---- completing ---- */
 
-    if (file->context && EVP_DigestFinal_ex(file->context, digest, &length) == 1)
-        EVP_EncodeBlock(base64, digest, (int)length);
-    snprintf(file->fingerprint, sizeof(file->fingerprint), "%" PRId64 ":%s", file->size_bytes,
-             (const char *)base64);
-    if (file->accept && strcmp(file->accept, file->fingerprint) == 0)
-        return true;
-    if (file->announced_size_bytes > 0 && file->announced_size_bytes != file->size_bytes)
-        return false;
-    return !file->announced_digest || strcmp(file->announced_digest, (char *)base64) == 0;
+/* What sr3 keeps beside a file: the checksum, computed or announced, and the announced time. */
+static void write_attributes(struct disk_file *file, const char *digest)
+{
+    struct attributes attributes = {.mtime_ns = file->announced_mtime_ns};
+    bool as_announced = file->method && file->value && !file->digest
+                        && strcmp(file->method, "random") != 0 && strcmp(file->method, "cod") != 0;
+
+    if (file->settings->without_attributes || file->root->no_attributes)
+        return;
+    snprintf(attributes.method, sizeof(attributes.method), "%s",
+             *digest        ? file->digest_method
+             : as_announced ? file->method
+                            : "");
+    snprintf(attributes.value, sizeof(attributes.value), "%s",
+             *digest        ? digest
+             : as_announced ? file->value
+                            : "");
+    if (attributes.mtime_ns < 0 && *attributes.method)
+        attributes.mtime_ns = clock_wall_ns();
+    if (!attributes_write(file->fd, &attributes) && file->device == file->root->device)
+        file->root->no_attributes = true;
 }
 
-static bool set_attributes(struct disk_file *file, struct error *err)
+static bool set_mode_and_times(struct disk_file *file)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+    struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
     int64_t atime_ns = file->atime_ns >= 0 ? file->atime_ns : file->mtime_ns;
 
     if (file->mode >= 0 && fchmod(file->fd, (mode_t)(file->mode & 0777)) != 0)
-        return disk_error(file, err, "set the mode of");
-    if (file->mtime_ns < 0)
+        return disk_failed(file, "set the mode of");
+    if (file->mtime_ns < 0 && !file->marked)
         return true;
-    times[0] = (struct timespec){.tv_sec = atime_ns / NS_PER_S, .tv_nsec = atime_ns % NS_PER_S};
-    times[1] = (struct timespec){.tv_sec = file->mtime_ns / NS_PER_S,
-                                 .tv_nsec = file->mtime_ns % NS_PER_S};
-    return futimens(file->fd, times) == 0 || disk_error(file, err, "set the time of");
+    if (file->mtime_ns >= 0) {
+        times[0] = (struct timespec){.tv_sec = atime_ns / NS_PER_S, .tv_nsec = atime_ns % NS_PER_S};
+        times[1] = (struct timespec){.tv_sec = file->mtime_ns / NS_PER_S,
+                                     .tv_nsec = file->mtime_ns % NS_PER_S};
+    }
+    return futimens(file->fd, times) == 0 || disk_failed(file, "set the time of");
 }
 
-static void disk_remove_inflight(struct disk_file *file)
+void disk_remove_inflight(struct disk_file *file)
 {
     if (file->fd >= 0)
-        unlinkat(file->inflight_fd, file->inflight_name, 0);
+        unlinkat(file->inflight_fd, file->name.inflight_name, 0);
 }
 
 /* A small file is checked before the disk hears of it. */
 void disk_complete(struct disk_file *file, bool sync)
 {
-    struct error *err = &file->err;
-    bool written = !err->kind && digest_bytes(file, err);
+    char digest[DISK_DIGEST_SIZE] = "";
+    int64_t from_byte = file->size_bytes;
+    bool done = !file->err.kind && disk_hash(file);
 
-    if (written && !check_identity(file)) {
-        file->outcome = WRITER_MISMATCH;
-        disk_remove_inflight(file);
-        error_set(err, ERROR_TEMPORARY, "'%s/%s' is not what was announced (received %s)",
-                  file->root->name, file->name, file->fingerprint);
-        return;
+    if (done) {
+        disk_print_digest(file, digest);
+        if (!disk_verify(file, digest)) {
+            disk_remove_inflight(file);
+            return;
+        }
+        done = open_inflight(file, from_byte) && write_bytes(file);
     }
-    written =
-        written && open_inflight(file, err) && write_bytes(file, err) && set_attributes(file, err);
-    if (written && (sync || file->device != file->root->device) && fsync(file->fd) != 0)
-        written = disk_error(file, err, "make durable");
-    file->outcome = written ? WRITER_PLACED : WRITER_FAILED;
-    if (!written)
+    if (done) {
+        write_attributes(file, digest);
+        done = set_mode_and_times(file);
+    }
+    if (done && (sync || file->device != file->root->device) && fsync(file->fd) != 0)
+        done = disk_failed(file, "make durable");
+    file->outcome = done ? WRITER_PLACED : WRITER_FAILED;
+    if (!done)
         disk_remove_inflight(file);
 }
 
-bool disk_sync(struct disk_root *root, struct error *err)
+static void rename_failed(struct disk_file *file)
 {
-    if (root->fd >= 0 && syncfs(root->fd) != 0)
-        return error_set(err, ERROR_TEMPORARY, "make the files below '%s' durable: %s", root->name,
-                         strerror(errno));
-    return true;
+    bool apart = errno == EXDEV;
+
+    disk_failed(file, "rename into place");
+    if (apart)
+        error_set(&file->err, ERROR_OPERATOR,
+                  "rename '%s' into place in '%s': they are on different mounts; inflight must be "
+                  "a directory on the same",
+                  file->name.inflight_name, file->root->name);
+    file->outcome = WRITER_FAILED;
+    disk_remove_inflight(file);
 }
 
 void disk_rename(struct disk_file *file, bool sync)
 {
     if (file->until_ms && clock_now_ms() >= *file->until_ms) {
         error_set(&file->err, ERROR_TEMPORARY, "place '%s/%s': the claim is not sure any more",
-                  file->root->name, file->name);
+                  file->root->name, file->name.name);
         file->outcome = WRITER_LATE;
         disk_remove_inflight(file);
         return;
     }
-    if (renameat(file->inflight_fd, file->inflight_name, file->directory_fd, file->name) != 0) {
-        disk_error(file, &file->err, "rename into place");
-        file->outcome = WRITER_FAILED;
-        disk_remove_inflight(file);
+    if (renameat(file->inflight_fd, file->name.inflight_name, file->directory_fd, file->name.name)
+        != 0) {
+        rename_failed(file);
         return;
     }
     if ((sync || file->device != file->root->device) && fsync(file->directory_fd) != 0) {
-        disk_error(file, &file->err, "make the rename durable of");
+        disk_failed(file, "make the rename durable of");
         file->outcome = WRITER_FAILED;
     }
 }
 
 void disk_discard(struct disk_file *file)
 {
-    if (file->fd < 0) {
-        if (!root_open(file->root, &file->err))
-            return;
-        file->inflight_fd = path_open_below(file->root->fd, file->inflight_directory);
-        if (file->inflight_fd < 0 || try_lock(file, O_WRONLY) != 1)
-            return;
-    }
+    if (file->fd < 0 && (!disk_open_directories(file, false) || disk_lock(file, O_WRONLY) != 1))
+        return;
     disk_remove_inflight(file);
 }

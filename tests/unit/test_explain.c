@@ -197,7 +197,7 @@ static void sentences_say_the_same(void **state)
             "  The rule that matches is 'accept .[*]' (~/.config/sr3/subscribe/t.conf:4).\n"
             "  It is fetched from http://h/a/yes.\n"
             "  The file goes to /data/yes.\n"
-            "  Until it is whole its name is /data/yes.????????.tmp.\n"
+            "  Until it is whole its name is /data/.yes.????????.tmp.\n"
             "  It is a duplicate of what has the key 'a/yes,20261121T115900' and the path "
             "'a/yes'.\n"
             "'a/no' is rejected with code 404: the rule rejects it.\n"

@@ -230,8 +230,12 @@ static void print_digest(const char *method, unsigned seed, size_t size, char te
 
 static struct writer_plan plan_for(const struct scene *scene, const char *path)
 {
-    return (struct writer_plan){
-        .directory = scene->root, .path = path, .mode = -1, .mtime_ns = -1, .atime_ns = -1};
+    return (struct writer_plan){.directory = scene->root,
+                                .path = path,
+                                .mode = -1,
+                                .mtime_ns = -1,
+                                .atime_ns = -1,
+                                .announced_mtime_ns = -1};
 }
 
 static void turn(struct scene *scene)
@@ -288,7 +292,7 @@ static void place_with(struct scene *scene, const struct writer_plan *plan, unsi
     wait_result(scene, result);
 }
 
-static const char *const outcome_names[] = {"placed", "mismatch", "late", "failed"};
+static const char *const outcome_names[] = {"placed", "mismatch", "late", "no room", "failed"};
 
 static void expect_placed(const char *what, struct scene *scene, const struct writer_plan *plan,
                           unsigned seed, size_t size)
@@ -303,15 +307,21 @@ static void expect_placed(const char *what, struct scene *scene, const struct wr
     expect_body(what, scene, plan->path, seed, size);
 }
 
-static void expect_failed(const char *what, struct scene *scene, const struct writer_plan *plan,
-                          size_t size, enum error_kind kind)
+static void expect_outcome(const char *what, struct scene *scene, const struct writer_plan *plan,
+                           size_t size, enum writer_outcome outcome, enum error_kind kind)
 {
     struct writer_result result;
 
     place_with(scene, plan, 1, size, NULL, &result);
-    if (result.outcome != WRITER_FAILED || result.err.kind != kind || !*result.err.text)
+    if (result.outcome != outcome || result.err.kind != kind || !*result.err.text)
         fail_msg("%s, %zu bytes: %s, error kind %d (%s), expected kind %d", what, size,
                  outcome_names[result.outcome], result.err.kind, result.err.text, kind);
+}
+
+static void expect_failed(const char *what, struct scene *scene, const struct writer_plan *plan,
+                          size_t size, enum error_kind kind)
+{
+    expect_outcome(what, scene, plan, size, WRITER_FAILED, kind);
 }
 
 /* Begins a large file and comes back when its first bytes are on the disk. */
@@ -599,7 +609,7 @@ static const struct {
 } names[] = {
     {".tmp", "file.dat", "file.dat.????????.tmp"},
     {".tmp", "a/b/file.dat", "a/b/file.dat.????????.tmp"},
-    {NULL, "a/file", "a/file.????????.tmp"},
+    {NULL, "a/file", "a/.file.????????.tmp"},
     {".part", "a/file", "a/file.????????.part"},
     {".", "file.dat", ".file.dat.????????"},
     {".", "a/b/.hidden", "a/b/..hidden.????????"},
@@ -638,7 +648,7 @@ static void inflight_names_follow_the_pattern(void **state)
 
 static const char *const bad_patterns[] = {
     "",           "tmp",
-    "/",          "/tmp/",
+    "/",          "/tmp",
     "../",        "../tmp/",
     "a/../../b/", "..",
     ".a..",       ".0123456789012345678901234567890123456789012345678901234567890123456789",
@@ -915,17 +925,17 @@ static const struct {
     enum error_kind kind;
     const char *tree; /* what is there afterwards */
 } obstacles[] = {
-    {"final name is a directory", DIRECTORY, "x", "x", ERROR_TEMPORARY, ""},
-    {"final name is a full directory", FULL_DIRECTORY, "x", "x", ERROR_TEMPORARY, "x/inside"},
-    {"component is a file", PLAIN_FILE, "x", "x/y", ERROR_TEMPORARY, "x"},
-    {"component above is a file", PLAIN_FILE, "x", "x/y/z", ERROR_TEMPORARY, "x"},
+    {"final name is a directory", DIRECTORY, "x", "x", ERROR_OPERATOR, ""},
+    {"final name is a full directory", FULL_DIRECTORY, "x", "x", ERROR_OPERATOR, "x/inside"},
+    {"component is a file", PLAIN_FILE, "x", "x/y", ERROR_OPERATOR, "x"},
+    {"component above is a file", PLAIN_FILE, "x", "x/y/z", ERROR_OPERATOR, "x"},
     {"link out", LINK_OUT, "x", "x/y", ERROR_PERMANENT, "x"},
     {"link out above", LINK_OUT, "x", "x/y/z", ERROR_PERMANENT, "x"},
     {"link out, name of the file there", LINK_OUT, "x", "x/victim", ERROR_PERMANENT, "x"},
     {"relative link out", LINK_UP, "x", "x/y", ERROR_PERMANENT, "x"},
     {"link to nowhere", LINK_TO_NOWHERE, "x", "x/y", ERROR_PERMANENT, "x"},
     {"link loop", LINK_LOOP, "x", "x/y", ERROR_PERMANENT, "x"},
-    {"inflight directory is a file", PLAIN_FILE, "tmp", "y", ERROR_TEMPORARY, "tmp"},
+    {"inflight directory is a file", PLAIN_FILE, "tmp", "y", ERROR_OPERATOR, "tmp"},
     {"inflight directory leads out", LINK_OUT, "tmp", "y", ERROR_PERMANENT, "tmp"},
 };
 
@@ -1052,7 +1062,7 @@ static void an_inflight_name_that_is_no_file_fails(void **state)
     char *inflight = find_inflight(scene, &plan), *name = below(scene, inflight);
 
     assert_int_equal(mkdir(name, 0755), 0);
-    expect_failed("a directory", scene, &plan, 10, ERROR_TEMPORARY);
+    expect_failed("a directory", scene, &plan, 10, ERROR_OPERATOR);
     assert_int_equal(rmdir(name), 0);
     assert_int_equal(mkfifo(name, 0644), 0);
     expect_failed("a fifo", scene, &plan, LARGE, ERROR_TEMPORARY);
@@ -1078,7 +1088,7 @@ static void the_directory_is_made(void **state)
     make_file_below(scene, "file", "kept");
     plan.directory = blocked;
     place_with(scene, &plan, 1, LARGE, NULL, &result);
-    if (result.outcome != WRITER_FAILED || result.err.kind == ERROR_PERMANENT)
+    if (result.outcome != WRITER_NO_ROOM || result.err.kind != ERROR_OPERATOR)
         fail_msg("below a file: %s, kind %d (%s)", outcome_names[result.outcome], result.err.kind,
                  result.err.text);
     expect_tree("below a file", scene->root, "file new/er/est/a/b/c");
@@ -1106,9 +1116,9 @@ static void a_directory_that_is_not_writable(void **state)
     if (root && seteuid(NOBODY) != 0)
         skip();
     assert_int_equal(chmod(scene->root, 0555), 0);
-    expect_failed("not writable", scene, &plan, 10, ERROR_TEMPORARY);
-    expect_failed("not writable", scene, &plan, LARGE, ERROR_TEMPORARY);
-    expect_failed("not writable", scene, &nested, 10, ERROR_TEMPORARY);
+    expect_outcome("not writable", scene, &plan, 10, WRITER_NO_ROOM, ERROR_OPERATOR);
+    expect_outcome("not writable", scene, &plan, LARGE, WRITER_NO_ROOM, ERROR_OPERATOR);
+    expect_outcome("not writable", scene, &nested, 10, WRITER_NO_ROOM, ERROR_OPERATOR);
     expect_tree("not writable", scene->root, "");
     assert_int_equal(chmod(scene->root, 0755), 0);
     expect_placed("writable again", scene, &plan, 1, 10);
@@ -1322,9 +1332,9 @@ static void files_that_cannot_be_written_leave_nothing(void **state)
     for (int durability = 0; durability <= WRITER_DURABILITY_EACH; durability++) {
         open_writer(scene, ".tmp", (enum writer_durability)durability);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-        expect_failed("file size limit", scene, &plan, LARGE, ERROR_TEMPORARY);
-        expect_failed("file size limit", scene, &plan, 2000000, ERROR_TEMPORARY);
-        expect_failed("file size limit", scene, &plan, 100001, ERROR_TEMPORARY);
+        expect_failed("file size limit", scene, &plan, LARGE, ERROR_OPERATOR);
+        expect_failed("file size limit", scene, &plan, 2000000, ERROR_OPERATOR);
+        expect_failed("file size limit", scene, &plan, 100001, ERROR_OPERATOR);
         expect_tree("file size limit", scene->root, "");
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
     }
@@ -1339,7 +1349,7 @@ static void a_full_disk_leaves_nothing(void **state)
     if (mount("tmpfs", scene->root, "tmpfs", 0, "size=256k") != 0)
         skip();
     open_writer(scene, ".tmp", WRITER_DURABILITY_GROUP);
-    expect_failed("full disk", scene, &large, 1000000, ERROR_TEMPORARY);
+    expect_outcome("full disk", scene, &large, 1000000, WRITER_NO_ROOM, ERROR_TEMPORARY);
     expect_tree("full disk", scene->root, "");
     expect_placed("what still fits", scene, &small, 1, 10000);
     open_writer(scene, ".tmp", WRITER_DURABILITY_GROUP);
