@@ -73,7 +73,10 @@ static bool open_transfers(struct flow *flow, struct error *err)
     flow->writer = writer_open(
         flow->loop,
         &(struct writer_settings){.inflight = config->inflight,
-                                  .durability = (enum writer_durability)config->durability},
+                                  .directory_mode = (int)config->perm_dir_default,
+                                  .durability = (enum writer_durability)config->durability,
+                                  .mismatch = (enum writer_mismatch)config->identity_mismatch,
+                                  .accept_wrong_size = config->accept_size_wrong},
         err);
     return flow->writer != NULL;
 }

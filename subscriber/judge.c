@@ -409,11 +409,14 @@ struct writer_plan judge_plan(const struct config *config, const struct announce
         .directory = destination->directory,
         .path = destination->path,
         .size_bytes = announcement->size_bytes,
+        .has_size = announcement->has_size,
         .identity_method = announcement->identity_method,
         .identity_value = announcement->identity_value,
         .mode = keep_mode ? announcement->mode : default_mode,
         .mtime_ns = config->time_copy ? announcement->mtime_ns : -1,
         .atime_ns = config->time_copy ? announcement->atime_ns : -1,
+        .announced_mtime_ns = announcement->mtime ? announcement->mtime_ns : -1,
+        .keep_existing = !config->overwrite,
     };
 }
 

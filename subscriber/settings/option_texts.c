@@ -292,7 +292,8 @@ static bool inflight_is_usable(const char *text)
 {
     size_t length = strlen(text);
 
-    if (!length || length > 64 || *text == '/' || strstr(text, ".."))
+    if (!length || length > (*text == '/' ? 1000 : 64) || strstr(text, "..")
+        || strspn(text, "/") == length)
         return false;
     return text[length - 1] == '/' || (*text == '.' && !strchr(text, '/'));
 }
@@ -304,7 +305,7 @@ static bool parse_inflight(const struct option *option, const char *text, void *
     if (!option_is_off_word(text) && !inflight_is_usable(text))
         return option_refuse(
             err, text, "cannot name files under way",
-            "'.', an ending such as '.tmp', a directory such as 'tmp/', or 'none'");
+            "'.', an ending such as '.tmp', a directory such as 'tmp/' or '/data/tmp/', or 'none'");
     memory_replace((char **)target, option_is_off_word(text) ? NULL : memory_copy(text));
     return true;
 }

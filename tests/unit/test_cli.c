@@ -280,9 +280,6 @@ static const struct {
      "read '%s/sr3/subscribe/none.conf': there is no such file"},
     {{"foreground", "--conf", "none", "--deb", "--logStd", "--att=3"},
      "read '%s/sr3/subscribe/none.conf': there is no such file"},
-    {{"foreground", "works", "--overwrite", "off"},
-     "command line: option 'overwrite': is not carried out yet: this version replaces files that "
-     "exist; remove the line if that will do"},
     {{"foreground", "works", "--discard"},
      "command line: option 'delete_destination': is not carried out yet: this version keeps files; "
      "remove the line if that will do"},

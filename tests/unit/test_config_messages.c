@@ -46,7 +46,6 @@ static const struct {
     {BROKER "discard\n", T "2: option 'delete_destination'" PENDING("keeps files")},
     {BROKER "d on\n", T "2: option 'delete_destination'" PENDING("keeps files")},
     {BROKER "delete_destination on\n", T "2: option 'delete_destination'" PENDING("keeps files")},
-    {BROKER "o False\n", T "2: option 'overwrite'" PENDING("replaces files that exist")},
     {BROKER "post_broker amqp://u:p@h/\n",
      T "2: option 'post_broker'" PENDING("announces nothing")},
     {BROKER "vip 10.1.2.3\n", T "2: option 'vip'" PENDING("works whatever addresses the host has")},
@@ -74,8 +73,8 @@ static const struct {
     {BROKER "accept\n", T "2: option 'accept': the value is missing"},
     {BROKER "inflight umask\n",
      T "2: option 'inflight': 'umask' cannot name files under way; write "
-       "'.', an ending such as '.tmp', a directory such as 'tmp/', or "
-       "'none'"},
+       "'.', an ending such as '.tmp', a directory such as 'tmp/' or "
+       "'/data/tmp/', or 'none'"},
     {BROKER "declare env 1A=x\n", T "2: option 'declare': write it as 'declare env NAME=VALUE'"},
     {BROKER "include more.inc\n", "~/.config/sr3/subscribe/more.inc:2: option 'permLog': 'rw' are "
                                   "no permissions; write octal digits, such as 644"},
