@@ -304,6 +304,8 @@ void disk_write(struct disk_file *file)
 
     if (file->err.kind)
         return;
+    if (!file->started)
+        disk_root_check(file->root);
     if (disk_hash(file) && open_inflight(file, from_byte) && write_bytes(file)) {
         file->marked = false;
         disk_hash_behind(file, 2 * (int64_t)file->length);
