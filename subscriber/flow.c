@@ -526,6 +526,7 @@ static void take_result(struct flow *flow, const struct writer_result *result)
         report_late(flow->report, &result->err);
         flow_try_later(flow, job, 0);
         break;
+    case WRITER_KEPT: /* only of files that were probed */
     case WRITER_NO_ROOM:
     case WRITER_FAILED:
         flow_settle_failure(flow, job, &result->err, false,

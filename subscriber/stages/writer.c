@@ -18,6 +18,7 @@
 #define PROBE_PIECE  262144  /* read while others wait for the same answer */
 #define UNREAD_PIECE 8388608 /* read at a time, some ten milliseconds */
 #define READERS_MAX  2
+#define LOOK_FIRST   200 /* files, after one that was there */
 
 struct writer *writer_open(struct loop *loop, const struct writer_settings *settings,
                            struct error *err)
@@ -122,6 +123,7 @@ static struct root *root_get(struct writer *writer, const char *directory)
     root = memory_new(sizeof(*root));
     root->writer = writer;
     disk_root_init(&root->disk, directory, 0775);
+    root->look_first = LOOK_FIRST;
     list_init(&root->asked);
     list_init(&root->probing);
     list_init(&root->queue);
@@ -274,8 +276,12 @@ static void file_answer(struct writer_file *file)
 {
     if (file->disk.advice == WRITER_REFUSED)
         writer_note_result(file);
-    else if (file->disk.advice == WRITER_KEEP)
+    else if (file->disk.advice == WRITER_FETCH && file->root->look_first > 0)
+        file->root->look_first--;
+    if (file->disk.advice == WRITER_KEEP) {
         writer_note_end(file);
+        writer_note_kept(file->root);
+    }
     list_append(&file->writer->probed, &file->step);
 }
 
@@ -325,11 +331,25 @@ static void begin_reading(struct writer *writer)
 
 /* ---- probing ---- */
 
+void writer_note_kept(struct root *root)
+{
+    root->look_first = LOOK_FIRST;
+}
+
+/* A round through the pool costs more than a small file that is fetched for nothing now and then;
+ * looking for it when its directory is open anyway costs next to nothing. */
+static bool may_look_late(const struct writer_file *file)
+{
+    return file->disk.has_size && file->disk.announced_size_bytes < CHUNK_SIZE
+           && !file->root->look_first;
+}
+
 void writer_probe(struct writer_file *file)
 {
     assert(!file->asking && !file->used);
     file->asking = true;
-    list_append(&file->root->asked, &file->step);
+    file->disk.look_late = may_look_late(file);
+    list_append(file->disk.look_late ? &file->writer->probed : &file->root->asked, &file->step);
 }
 
 static void probe_work(void *context)
@@ -532,6 +552,8 @@ bool writer_take_result(struct writer *writer, struct writer_result *result)
     file = LIST_ITEM(link, struct writer_file, link);
     result->ticket = file->ticket;
     result->outcome = file->disk.outcome;
+    result->code = file->disk.code;
+    result->reason = file->disk.reason;
     result->changed = file->disk.changed;
     result->err = file->disk.err;
     result->size_bytes = file->disk.size_bytes;

@@ -60,6 +60,7 @@ struct writer_plan {
 enum writer_outcome {
     WRITER_PLACED,   /* under its final name, and durable as far as the settings ask */
     WRITER_MISMATCH, /* whole, but not what was announced: nothing was placed */
+    WRITER_KEPT,     /* what is there stays: see code and reason; only of files that were probed */
     WRITER_LATE,     /* whole, but the time in which it might be placed is over: nothing was */
     WRITER_NO_ROOM,  /* the disk does not take it, or any other: see writer_pause_ms() */
     WRITER_FAILED    /* see err: ERROR_PERMANENT for an impossible name, ERROR_OPERATOR for what
@@ -69,6 +70,8 @@ enum writer_outcome {
 struct writer_result {
     void *ticket;
     enum writer_outcome outcome;
+    int code;           /* KEPT: as of a probe */
+    const char *reason; /* the same */
     bool changed; /* not what was announced, but the same as last time: it has changed since */
     struct error err;
     int64_t size_bytes;                        /* of the file */
@@ -107,7 +110,8 @@ struct writer_file *writer_begin(struct writer *writer, const struct writer_plan
 
 /*
  * Asks, before it is fetched, whether the file is worth it and from where on; the answer comes from
- * writer_take_probed(). All files of a turn are looked at together. Not asking means: all of it.
+ * writer_take_probed(). All files of a turn are looked at together; small ones only when they are
+ * placed, as long as none of them is found to be there. Not asking means: fetch it and place it.
  */
 void writer_probe(struct writer_file *file);
 

@@ -29,17 +29,23 @@ void disk_file_init(struct disk_file *file)
     file->last_modified_s = file->partial_s = -1;
 }
 
+void disk_close_directories(struct disk_file *file)
+{
+    if (file->inflight_fd >= 0 && file->inflight_fd != file->directory_fd)
+        close(file->inflight_fd);
+    if (file->directory_fd >= 0)
+        close(file->directory_fd);
+    file->inflight_fd = file->directory_fd = -1;
+}
+
 void disk_close(struct disk_file *file)
 {
     if (file->fd >= 0)
         close(file->fd);
     if (file->existing_fd >= 0)
         close(file->existing_fd);
-    if (file->inflight_fd >= 0 && file->inflight_fd != file->directory_fd)
-        close(file->inflight_fd);
-    if (file->directory_fd >= 0)
-        close(file->directory_fd);
-    file->fd = file->existing_fd = file->inflight_fd = file->directory_fd = -1;
+    file->fd = file->existing_fd = -1;
+    disk_close_directories(file);
     EVP_MD_CTX_free(file->context);
     file->context = NULL;
 }
@@ -217,7 +223,7 @@ static bool try_open_inflight(struct disk_file *file)
 {
     int locked = 0, reason;
 
-    if (!disk_open_directories(file, true))
+    if (file->directory_fd < 0 && !disk_open_directories(file, true))
         return false;
     for (int i = 0; i < LOCK_TRIES && locked == 0; i++)
         locked = create_locked(file);
@@ -237,15 +243,11 @@ static bool try_open_inflight(struct disk_file *file)
 /* A directory may have been removed under us, or its server has forgotten our handle. */
 static bool open_new_inflight(struct disk_file *file)
 {
-    EVP_MD_CTX *context = file->context;
-
     if (try_open_inflight(file))
         return true;
     if (file->problem != ENOENT && file->problem != ESTALE)
         return false;
-    file->context = NULL; /* not the directory's */
-    disk_close(file);
-    file->context = context;
+    disk_close_directories(file);
     file->err = (struct error){0};
     file->trouble = DISK_FINE;
     file->problem = 0;
@@ -266,10 +268,7 @@ static bool take_up_partial(struct disk_file *file, int64_t from_byte)
     disk_remove_inflight(file);
     close(file->fd);
     file->fd = -1;
-    if (file->inflight_fd != file->directory_fd)
-        close(file->inflight_fd);
-    close(file->directory_fd);
-    file->inflight_fd = file->directory_fd = -1;
+    disk_close_directories(file);
     return open_new_inflight(file);
 }
 
@@ -373,6 +372,8 @@ void disk_complete(struct disk_file *file, bool sync)
     int64_t from_byte = file->size_bytes;
     bool done = !file->err.kind && disk_hash(file);
 
+    if (done && file->look_late && !disk_look_late(file))
+        return;
     if (done) {
         disk_print_digest(file, digest);
         if (!disk_verify(file, digest)) {

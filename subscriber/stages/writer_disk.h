@@ -70,6 +70,7 @@ struct disk_file {
     int64_t announced_size_bytes; /* 0: unknown */
     int64_t announced_mtime_ns;
     bool has_size, keep_existing;
+    bool look_late; /* for what is there, when it is complete */
     int mode;
     int64_t mtime_ns, atime_ns;
     char *accept;                    /* fingerprint that this file had before */
@@ -115,6 +116,7 @@ void disk_leave(struct disk_directory *directory);
 void disk_file_init(struct disk_file *file);
 void disk_file_clear(struct disk_file *file); /* closes and frees its members */
 void disk_close(struct disk_file *file);      /* closes what is open, and with it the lock */
+void disk_close_directories(struct disk_file *file);
 
 /* Fills file->err from errno, says whose trouble it is, and returns false. */
 bool disk_failed(struct disk_file *file, const char *action);
@@ -175,6 +177,9 @@ void disk_mark(struct disk_file *file);
 void disk_suspend(struct disk_file *file);
 
 /* ---- writer_existing.c ---- */
+
+/* The same as disk_probe() for a small file, in directory_fd. False: it is not to be placed. */
+bool disk_look_late(struct disk_file *file);
 
 /* Finds out about `advice`. It needs disk_compare() until existing_fd is -1. */
 void disk_probe(struct disk_file *file, struct disk_directory *directory);

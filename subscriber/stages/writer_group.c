@@ -115,6 +115,8 @@ static void group_done(void *context)
 
         if (!wait)
             writer_note_result(file);
+        if (file->disk.outcome == WRITER_KEPT)
+            writer_note_kept(root);
         list_append(wait ? &root->renamed : &root->writer->results, &file->link);
     }
     root->group_size = 0;

@@ -42,6 +42,8 @@ struct root {
     int64_t flush_after_ms; /* no flushes before, steady clock */
     struct error err;
 
+    int look_first; /* so many files are probed before they are fetched, for some were there */
+
     struct error trouble; /* why it is paused */
     int64_t troubled_ms, paused_until_ms;
     int pauses;                /* in a row */
@@ -69,6 +71,9 @@ void writer_free_file(struct writer_file *file);
 
 /* Hands the full buffer over; the one that was written before is filled next. */
 void writer_swap_buffers(struct writer_file *file);
+
+/* Something was there already, as others may be. */
+void writer_note_kept(struct root *root);
 
 /* Starts groups. */
 void writer_place_groups(struct writer *writer);

@@ -292,7 +292,7 @@ static void place_with(struct scene *scene, const struct writer_plan *plan, unsi
     wait_result(scene, result);
 }
 
-static const char *const outcome_names[] = {"placed", "mismatch", "late", "no room", "failed"};
+static const char *const outcome_names[] = {"placed", "mismatch", "kept", "late", "no room", "failed"};
 
 static void expect_placed(const char *what, struct scene *scene, const struct writer_plan *plan,
                           unsigned seed, size_t size)

@@ -91,6 +91,72 @@ static bool make_existing(size_t i, const char *path)
     return utimensat(AT_FDCWD, path, times, 0) == 0;
 }
 
+static struct writer_plan plan_case(const struct scene *scene, size_t i, char digest[100])
+{
+    struct writer_plan plan = scene_plan(scene, "dir/file");
+
+    scene_digest(cases[i].method && cases[i].method[0] == 'm' ? "md5" : "sha512", cases[i].seed,
+                 SIZE, digest);
+    plan.identity_method = cases[i].method;
+    plan.identity_value = cases[i].value ? cases[i].value : cases[i].method ? digest : NULL;
+    plan.has_size = cases[i].size_bytes >= 0;
+    plan.size_bytes = plan.has_size ? cases[i].size_bytes : 0;
+    plan.announced_mtime_ns = cases[i].mtime_ns;
+    plan.mtime_ns = cases[i].without_time_copy ? -1 : cases[i].mtime_ns;
+    plan.keep_existing = cases[i].keep_existing;
+    return plan;
+}
+
+/* After many files that were not there, small ones are looked for when they are placed. */
+static void find_nothing(struct scene *scene)
+{
+    struct writer_plan plan = scene_plan(scene, "dir/missing");
+    struct writer_file *files[300];
+    struct writer_probed probed;
+
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        files[i] = writer_begin(scene->writer, &plan, NULL);
+        writer_probe(files[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        while (!writer_take_probed(scene->writer, &probed))
+            scene_turn(scene);
+        assert_int_equal(probed.advice, WRITER_FETCH);
+    }
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        writer_cancel(files[i]);
+}
+
+static void expect_probed(size_t i, struct scene *scene, const struct writer_plan *plan)
+{
+    struct writer_file *file = writer_begin(scene->writer, plan, scene);
+    struct writer_probed probed = scene_probe(scene, file);
+
+    if (probed.ticket != scene || probed.code != cases[i].code || probed.from_byte
+        || probed.advice != (cases[i].code ? WRITER_KEEP : WRITER_FETCH))
+        fail_msg("%s: advice %d, code %d (%s, %s), expected code %d", cases[i].what, probed.advice,
+                 probed.code, probed.reason ? probed.reason : "", probed.err.text, cases[i].code);
+    if (probed.advice == WRITER_FETCH)
+        writer_cancel(file);
+}
+
+static void expect_late(size_t i, struct scene *scene, const struct writer_plan *plan)
+{
+    struct writer_file *file = writer_begin(scene->writer, plan, scene);
+    struct writer_probed probed;
+    struct writer_result result;
+
+    writer_probe(file);
+    assert_true(writer_take_probed(scene->writer, &probed)); /* at once */
+    assert_int_equal(probed.advice, WRITER_FETCH);
+    scene_give(scene, file, cases[i].seed, 0, (size_t)plan->size_bytes);
+    writer_finish(file, "", NULL);
+    result = scene_result(scene);
+    if (result.code != cases[i].code || (result.outcome == WRITER_KEPT) != (cases[i].code != 0))
+        fail_msg("%s, late: outcome %d, code %d (%s), expected code %d", cases[i].what,
+                 result.outcome, result.code, result.err.text, cases[i].code);
+}
+
 static void what_is_there_decides(void **state)
 {
     struct scene *scene = *state;
@@ -98,35 +164,21 @@ static void what_is_there_decides(void **state)
 
     assert_int_equal(mkdir(directory, 0755), 0);
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct writer_plan plan = scene_plan(scene, "dir/file");
-        struct writer_file *file;
-        struct writer_probed probed;
         char digest[100];
+        struct writer_plan plan = plan_case(scene, i, digest);
 
+        scene_writer(scene, (struct writer_settings){0});
         unlink(path);
         if (!make_existing(i, path))
             fail_msg("%s: %s", cases[i].what, strerror(errno));
-        scene_digest(cases[i].method && cases[i].method[0] == 'm' ? "md5" : "sha512", cases[i].seed,
-                     SIZE, digest);
-        plan.identity_method = cases[i].method;
-        plan.identity_value = cases[i].value ? cases[i].value : cases[i].method ? digest : NULL;
-        plan.has_size = cases[i].size_bytes >= 0;
-        plan.size_bytes = plan.has_size ? cases[i].size_bytes : 0;
-        plan.announced_mtime_ns = cases[i].mtime_ns;
-        plan.mtime_ns = cases[i].without_time_copy ? -1 : cases[i].mtime_ns;
-        plan.keep_existing = cases[i].keep_existing;
-        if (plan.mtime_ns < 0 && !cases[i].without_time_copy)
-            plan.mtime_ns = plan.announced_mtime_ns;
-        file = writer_begin(scene->writer, &plan, &plan);
-        probed = scene_probe(scene, file);
-        if (probed.ticket != &plan || probed.code != cases[i].code || probed.from_byte
-            || probed.advice != (cases[i].code ? WRITER_KEEP : WRITER_FETCH))
-            fail_msg("%s: advice %d, code %d (%s, %s), expected code %d", cases[i].what,
-                     probed.advice, probed.code, probed.reason ? probed.reason : "",
-                     probed.err.text, cases[i].code);
-        if (probed.advice == WRITER_FETCH)
-            writer_cancel(file);
+        expect_probed(i, scene, &plan);
+        find_nothing(scene);
+        if (plan.has_size)
+            expect_late(i, scene, &plan);
     }
+    scene_writer(scene, (struct writer_settings){0});
+    unlink(path);
+    scene_expect("nothing else is left", scene->root, "");
     free(path);
     free(directory);
 }
