@@ -76,7 +76,8 @@ static bool open_transfers(struct flow *flow, struct error *err)
                                   .directory_mode = (int)config->perm_dir_default,
                                   .durability = (enum writer_durability)config->durability,
                                   .mismatch = (enum writer_mismatch)config->identity_mismatch,
-                                  .accept_wrong_size = config->accept_size_wrong},
+                                  .accept_wrong_size = config->accept_size_wrong,
+                                  .without_attributes = config->xattr_disable},
         err);
     return flow->writer != NULL;
 }

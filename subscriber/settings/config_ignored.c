@@ -93,7 +93,6 @@ static const struct ignored {
     {"to_clusters", NULL},
     {"url", NULL},
     {"windows_run", NULL},
-    {"xattr_disable", NULL},
 
     /* of other components and protocols */
     {"a", NULL},
