@@ -27,7 +27,7 @@ struct disk_root {
     unsigned mode;
     int fd;    /* -1: not opened yet, or not there; under `mutex` */
     bool gone; /* it is not what its name leads to any more; under `mutex` */
-    dev_t device;
+    _Atomic dev_t device;
     ino_t inode;
     _Atomic bool no_attributes; /* its file system has none */
     pthread_mutex_t mutex;
