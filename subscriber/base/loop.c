@@ -85,9 +85,10 @@ void loop_close(struct loop *loop)
     uv_timer_start(&deadline, loop_overdue, CLOSE_WAIT_MS, 0);
     uv_unref((uv_handle_t *)&deadline);
     uv_run(&loop->uv, UV_RUN_DEFAULT); /* lets the closed handles and running work end */
-    left_work = uv_loop_alive(&loop->uv);
-    if (left_work)
+    if (uv_loop_alive(&loop->uv)) {
+        left_work = true;
         return;
+    }
     uv_close((uv_handle_t *)&deadline, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     if (uv_loop_close(&loop->uv) != 0)
@@ -98,6 +99,11 @@ void loop_close(struct loop *loop)
 bool loop_left_work(void)
 {
     return left_work;
+}
+
+void loop_leave_work(void)
+{
+    left_work = true;
 }
 
 void loop_wait(struct loop *loop)

@@ -26,6 +26,9 @@ struct loop *loop_open(void) MUST_CHECK;
 void loop_close(struct loop *loop); /* NULL is fine */
 bool loop_left_work(void);
 
+/* A module has left a thread of its own behind: loop_left_work() is true from here on. */
+void loop_leave_work(void);
+
 /* Waits until something happened and runs the callbacks. Does not wait after loop_again(). */
 void loop_wait(struct loop *loop);
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 #define PATH_TEXT_MAX  4000
 #define DIRECTORY_MODE 0775
 #define OPEN_FLAGS     (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define READ_FLAGS     (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define OPEN_TRIES     16 /* the kernel gives up, with EAGAIN, while others rename directories */
 
 enum walker { WALKER_UNKNOWN, WALKER_KERNEL, WALKER_OURS };
@@ -61,9 +63,9 @@ char *path_clean(struct arena *arena, const char *path, struct error *err)
     return NULL;
 }
 
-static int kernel_open(int root, const char *path)
+static int kernel_open(int root, const char *path, uint64_t flags)
 {
-    struct open_how how = {.flags = OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {.flags = flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     long fd = -1;
 
     for (int i = 0; i < OPEN_TRIES; i++) {
@@ -77,7 +79,7 @@ static int kernel_open(int root, const char *path)
 static bool kernel_walks(void)
 {
     if (walker == WALKER_UNKNOWN) {
-        int fd = kernel_open(AT_FDCWD, ".");
+        int fd = kernel_open(AT_FDCWD, ".", OPEN_FLAGS);
         bool missing = fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EINVAL);
 
         if (fd >= 0)
@@ -150,7 +152,7 @@ int path_open_plain(int root, const char *path)
 
 int path_open_below(int root, const char *path)
 {
-    return kernel_walks() ? kernel_open(root, path) : path_open_plain(root, path);
+    return kernel_walks() ? kernel_open(root, path, OPEN_FLAGS) : path_open_plain(root, path);
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -185,6 +187,24 @@ failed:
     if (at >= 0)
         close_quietly(at);
     return -1;
+}
+
+int path_open_file_below(int root, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory;
+    int parent, fd = -1;
+
+    if (kernel_walks())
+        return kernel_open(root, path, READ_FLAGS);
+    directory = memory_copy_bytes(path, slash ? (size_t)(slash - path) : 0);
+    parent = path_open_below(root, directory);
+    free(directory);
+    if (parent >= 0) {
+        fd = openat(parent, slash ? slash + 1 : path, READ_FLAGS | O_NOFOLLOW);
+        close_quietly(parent);
+    }
+    return fd;
 }
 
 /* `path` is changed on the way and restored. */

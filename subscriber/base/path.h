@@ -22,7 +22,10 @@ char *path_clean(struct arena *arena, const char *path, struct error *err) MUST_
  */
 int path_open_below(int root, const char *path) MUST_CHECK;
 
-/* The same, and makes what is missing on the way, with mode 0775 less the umask. */
+/* The same for reading a file. It does not wait for whoever writes to a pipe. */
+int path_open_file_below(int root, const char *path) MUST_CHECK;
+
+/* As path_open_below(), and makes what is missing on the way, with mode 0775 less the umask. */
 int path_make_below(int root, const char *path) MUST_CHECK;
 int path_make_below_as(int root, const char *path, unsigned mode) MUST_CHECK; /* another mode */
 
