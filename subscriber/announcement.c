@@ -251,7 +251,9 @@ static size_t scheme_length(const char *url)
     while (is_alphanumeric((unsigned char)url[length])
            || (url[length] && strchr("+-.", url[length])))
         length++;
-    return strncmp(url + length, "://", 3) == 0 ? length : 0;
+    if (strncmp(url + length, "://", 3) == 0 || (length == 4 && strncmp(url, "file:/", 6) == 0))
+        return length;
+    return 0;
 }
 
 static bool fill_envelope(const struct envelope *envelope, struct announcement *announcement,
@@ -384,152 +386,6 @@ struct slice announcement_base_path(const struct announcement *announcement)
     start += strncmp(start, "://", 3) == 0 ? 3 : 0;
     start += strcspn(start, "/?#");
     return (struct slice){start, strcspn(start, "?#")};
-}
-
-/* A base_url apart, without "user:password@". */
-struct base_parts {
-    const char *scheme;
-    struct slice authority;
-    const char *rest; /* path and query */
-};
-
-/* Strict, because what readers of URLs disagree about ("http://a\@b") could choose the host. */
-static bool authority_is_safe(struct slice authority)
-{
-    for (size_t i = 0; i < authority.length; i++) {
-        unsigned char c = (unsigned char)authority.bytes[i];
-
-        if (!is_alphanumeric(c) && c < 0x80 && (!c || !strchr(".-_~:[]%", c)))
-            return false;
-    }
-    return authority.length > 0 && authority.bytes[0] != ':';
-}
-
-static bool split_base(const char *url, struct base_parts *parts, struct error *err)
-{
-    size_t length = scheme_length(url);
-    const char *start = url + length + 3, *at;
-
-    if (length == 5 && strncasecmp(url, "https", 5) == 0)
-        parts->scheme = "https://";
-    else if (length == 4 && strncasecmp(url, "http", 4) == 0)
-        parts->scheme = "http://";
-    else
-        return error_set(err, ERROR_PERMANENT, "fetch from '%.*s' URL: only http and https",
-                         (int)(length < 40 ? length : 40), url);
-    parts->rest = start + strcspn(start, "/?#");
-    at = memrchr(start, '@', (size_t)(parts->rest - start));
-    if (at)
-        start = at + 1;
-    parts->authority = (struct slice){start, (size_t)(parts->rest - start)};
-    if (!authority_is_safe(parts->authority))
-        return error_set(err, ERROR_PERMANENT, "fetch from '%.*s': no usable host name",
-                         (int)(parts->authority.length < 200 ? parts->authority.length : 200),
-                         start);
-    return true;
-}
-
-/* "//" becomes "/" from left to right, so "///" leaves "//"; what begins with `stop` stays. */
-static void halve_slashes(char *path, char stop)
-{
-    char *to = path, *from = path;
-
-    while (*from && *from != stop) {
-        *to++ = *from;
-        from += from[0] == '/' && from[1] == '/' ? 2 : 1;
-    }
-    memmove(to, from, strlen(from) + 1);
-}
-
-static char *url_begin(const struct base_parts *base, char *to)
-{
-    to = put(to, base->scheme, strlen(base->scheme));
-    return put(to, base->authority.bytes, base->authority.length);
-}
-
-static char *retrieve_url(struct arena *arena, const struct base_parts *base, const char *path,
-                          struct error *err)
-{
-    size_t rest_length = strlen(base->rest), path_length = strlen(path);
-    char *url, *rest, *to;
-
-    if (has_control(path) || strchr(path, ' ') || strchr(base->rest, ' ')) {
-        error_set(err, ERROR_PERMANENT, "fetch '%.200s': space or control character in it", path);
-        return NULL;
-    }
-    url = arena_take(arena, base->authority.length + rest_length + path_length + 10);
-    rest = to = url_begin(base, url);
-    to = put(to, base->rest, rest_length);
-    *to++ = '/';
-    *put(to, path, path_length) = '\0';
-    halve_slashes(rest, '?');
-    return url;
-}
-
-static size_t directory_length(const char *rel_path)
-{
-    const char *slash = strrchr(rel_path, '/');
-    size_t length = slash ? (size_t)(slash - rel_path) + 1 : 0, all = length;
-
-    while (length && rel_path[length - 1] == '/')
-        length--;
-    return length ? length : all;
-}
-
-/* The path of base_url and rel_path in one, not yet encoded, with the slashes sr3 asks for. */
-static char *request_path(struct arena *arena, struct slice base, const char *rel_path)
-{
-    const char *slash = strrchr(rel_path, '/'), *name = slash ? slash + 1 : rel_path;
-    size_t directory = directory_length(rel_path), name_length = strlen(name);
-    char *path = arena_take(arena, base.length + directory + name_length + 3);
-    char *to = put(path, base.bytes, base.length);
-
-    if (directory) {
-        bool ends = to > path && to[-1] == '/', begins = *rel_path == '/';
-
-        if (!ends && !begins)
-            *to++ = '/';
-        to = put(to, rel_path + (ends && begins), directory - (ends && begins));
-    }
-    *to++ = '/';
-    *put(to, name, name_length) = '\0';
-    return path;
-}
-
-static char *put_encoded(char *to, const char *path)
-{
-    static const char hex[] = "0123456789ABCDEF";
-
-    for (; *path; path++) {
-        unsigned char c = (unsigned char)*path;
-
-        if (is_alphanumeric(c) || strchr("_.-~/+", c)) {
-            *to++ = (char)c;
-            continue;
-        }
-        *to++ = '%';
-        *to++ = hex[c >> 4];
-        *to++ = hex[c & 15];
-    }
-    return to;
-}
-
-char *announcement_fetch_url(struct announcement *announcement, struct error *err)
-{
-    struct arena *arena = &announcement->arena;
-    struct base_parts base = {0};
-    char *path, *url;
-
-    if (!split_base(announcement->base_url, &base, err))
-        return NULL;
-    if (announcement->retrieve_path)
-        return retrieve_url(arena, &base, announcement->retrieve_path, err);
-    path = request_path(arena, (struct slice){base.rest, strcspn(base.rest, "?#")},
-                        announcement->rel_path);
-    halve_slashes(path, '\0'); /* not encoded yet: a '?' is part of a name */
-    url = arena_take(arena, base.authority.length + 3 * strlen(path) + 10);
-    *put_encoded(url_begin(&base, url), path) = '\0';
-    return url;
 }
 
 static const char *key_of_path_and_time(struct announcement *announcement)

@@ -92,8 +92,9 @@ char *announcement_match_url(struct announcement *announcement); /* lives in its
 struct slice announcement_base_path(const struct announcement *announcement);
 
 /*
- * The URL to fetch (http and https), percent-encoded; NULL and `err` when none can be made: another
- * scheme, control characters in a retrieve_path. Lives in the announcement's arena.
+ * The URL to fetch (http, https, ftp, ftps, sftp, file), percent-encoded and without a user; NULL
+ * and `err` when none can be made: another scheme, control characters in a retrieve_path, no file
+ * name where one is needed. Lives in the announcement's arena. Made by announcement_url.c.
  */
 char *announcement_fetch_url(struct announcement *announcement, struct error *err) MUST_CHECK;
 
