@@ -10,6 +10,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "logins.h"
 #include "record.h"
 #include "settings/config.h"
 #include "store/sr3_retries.h"
@@ -294,7 +295,14 @@ static void fetch(struct flow *flow, struct job *job)
     struct writer_plan plan = plan_of(flow, job);
 
     job->file = writer_begin(flow->writer, &plan, job);
-    job->transfer = download_start(flow->download, job->fetch_url, job);
+    job->transfer =
+        download_start(flow->download,
+                       &(struct download_request){
+                           .url = job->fetch_url,
+                           .login = logins_find(flow->logins, job->announcement.base_url),
+                           .size_max_bytes = flow->config->file_size_max_bytes,
+                       },
+                       job);
 }
 
 static void fetch_claimed(struct flow *flow, struct job *job)
@@ -479,7 +487,7 @@ static void take_finished(struct flow *flow, const struct download_result *resul
     else if (flow_may_repeat(flow, job, result))
         fetch(flow, job);
     else
-        flow_settle_failure(flow, job, &result->err, result->status == 404 || result->status == 410,
+        flow_settle_failure(flow, job, &result->err, result->gone,
                             result->retry_after_ms);
 }
 

@@ -20,6 +20,7 @@ struct flow {
     struct judge *judge;
     struct store *store;
     struct dedupe *dedupe;
+    struct logins *logins;
     struct download *download;
     struct writer *writer;
     struct retry_store *retry_store;

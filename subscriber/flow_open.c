@@ -2,6 +2,7 @@
 #include "flow_end.h"
 
 #include "broker_settings.h"
+#include "logins.h"
 #include "settings/config.h"
 #include "store/sr3_retries.h"
 #include "stores.h"
@@ -53,21 +54,43 @@ static bool open_retries(struct flow *flow, struct error *err)
     return flow->sr3_retries != NULL;
 }
 
+static struct download_names names_of(const struct option_list *list)
+{
+    return (struct download_names){(const char *const *)list->items, list->count};
+}
+
+static struct download *open_download(struct flow *flow, struct error *err)
+{
+    const struct config *config = flow->config;
+    char *known_hosts = logins_known_hosts(config->ssh_known_hosts);
+    struct download_settings settings = {
+        .transfers_max = config->transfers_max,
+        .transfers_max_per_host = config->transfers_max_per_host,
+        .connect_timeout_ms = config->connect_timeout_ms,
+        .stall_timeout_ms = config->timeout_ms,
+        .total_timeout_ms = config->transfer_time_max_ms,
+        .byte_rate_max = config->byte_rate_max,
+        .http2 = config->http2,
+        .tls = (enum download_tls)config->tls_rigour,
+        .ca_file = config->ca_file ? config->ca_file : getenv("SSL_CERT_FILE"),
+        .known_hosts = known_hosts,
+        .url_allow = names_of(&config->url_allow),
+        .url_deny = names_of(&config->url_deny),
+        .file_allow = names_of(&config->file_allow),
+        .receive = flow_receive_bytes,
+    };
+    struct download *download = download_open(flow->loop, &settings, err);
+
+    free(known_hosts);
+    return download;
+}
+
 static bool open_transfers(struct flow *flow, struct error *err)
 {
     const struct config *config = flow->config;
 
-    flow->download = download_open(flow->loop,
-                                   &(struct download_settings){
-                                       .transfers_max = config->transfers_max,
-                                       .transfers_max_per_host = config->transfers_max_per_host,
-                                       .connect_timeout_ms = config->connect_timeout_ms,
-                                       .stall_timeout_ms = config->timeout_ms,
-                                       .total_timeout_ms = config->transfer_time_max_ms,
-                                       .tls = (enum download_tls)config->tls_rigour,
-                                       .receive = flow_receive_bytes,
-                                   },
-                                   err);
+    flow->logins = logins_open(config->credentials);
+    flow->download = open_download(flow, err);
     if (!flow->download)
         return false;
     flow->writer = writer_open(
@@ -118,6 +141,7 @@ void flow_close(struct flow *flow)
     broker_close(flow->broker);
     let_go_of_transfers(flow);
     download_close(flow->download);
+    logins_close(flow->logins);
     writer_close(flow->writer);
     dedupe_close(flow->dedupe);
     store_close(flow->store);

@@ -146,7 +146,6 @@ static const char *const v2_warnings[] = {
     "subscribe/v2.conf:22: option 'notify_only': a value behind it has no effect, as in sr3: files "
     "are fetched; write 'download off'",
     "subscribe/v2.conf:42: option 'on_file': python code is not run, files are placed without it; ",
-    "subscribe/v2.conf:28: option 'byteRateMax': this version fetches as fast as it can",
     "subscribe/v2.conf:29: option 'accelThreshold': this version fetches all files by itself",
     "subscribe/v2.conf:34: option 'messageRateMax': this version takes them as fast as it can",
 };
@@ -310,7 +309,7 @@ static const struct {
     {"sum z,s\n", CONFIG_OPTION_identity, "cod,sha512", 0},
     {"sum z,n\n", CONFIG_OPTION_identity, "none", 0},
     {"sum cod,sha256\n", CONFIG_OPTION_identity, "cod,sha256", 0},
-    {"kbytes_ps 3\n", CONFIG_OPTION_byte_rate_max, "3072", 1},
+    {"kbytes_ps 3\n", CONFIG_OPTION_byte_rate_max, "3072", 0},
     {"mirror ${EMPTY}\n", CONFIG_OPTION_mirror, "off", 1},
     {"exchangeSplit on\nexchange_split 3\n", CONFIG_OPTION_exchange_split, "3", 0},
     {"fileEvents None\n", CONFIG_OPTION_file_events, "none", 0},

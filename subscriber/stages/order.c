@@ -1,0 +1,72 @@
+/* Requests are copied, because whoever made one need not keep it. */
+#include "stages/order.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct order *order_new(const struct download_request *request)
+{
+    struct order *order = memory_new(sizeof(*order));
+
+    order->request = *request;
+    order->request.url = memory_copy(request->url);
+    if (!request->login)
+        return order;
+    order->login = *request->login;
+    order->login.user = memory_copy(request->login->user);
+    order->login.password = memory_copy(request->login->password);
+    order->login.bearer_token = memory_copy(request->login->bearer_token);
+    order->login.ssh_key_file = memory_copy(request->login->ssh_key_file);
+    order->request.login = &order->login;
+    return order;
+}
+
+static void wipe(const char *text)
+{
+    char *secret = (char *)text; /* ours since order_new() */
+
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
+void order_free(struct order *order)
+{
+    if (!order)
+        return;
+    wipe(order->request.url);
+    wipe(order->login.user);
+    wipe(order->login.password);
+    wipe(order->login.bearer_token);
+    wipe(order->login.ssh_key_file);
+    free(order);
+}
+
+static bool begins(const struct order *order, const char *start)
+{
+    return strncmp(order->request.url, start, strlen(start)) == 0;
+}
+
+bool order_is_http(const struct order *order)
+{
+    return begins(order, "http://") || begins(order, "https://");
+}
+
+bool order_is_file(const struct order *order)
+{
+    return begins(order, "file:");
+}
+
+bool order_is_rest(const struct order *order)
+{
+    return order->request.from_byte > 0 && order->request.validator_s > 0;
+}
+
+bool order_allows_size(const struct order *order, int64_t size_bytes, struct error *err)
+{
+    if (order->request.size_max_bytes <= 0 || size_bytes <= order->request.size_max_bytes)
+        return true;
+    return error_set(err, ERROR_PERMANENT, "get '%s': larger than fileSizeMax, %" PRId64 " bytes",
+                     order->request.url, order->request.size_max_bytes);
+}
