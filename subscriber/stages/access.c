@@ -161,11 +161,20 @@ static bool name_matches(const char *pattern, const char *name)
     return !pattern[strspn(pattern, "*")];
 }
 
+static bool is_v4(const unsigned char *address)
+{
+    static const unsigned char prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+    return memcmp(address, prefix, sizeof(prefix)) == 0;
+}
+
 static bool is_in_range(const unsigned char *address, const struct item *item)
 {
     int bytes = item->bits / 8, rest = item->bits % 8;
     unsigned char mask = (unsigned char)(0xff00 >> rest);
 
+    if (item->bits < 96 && is_v4(address)) /* "::/0" means no address of IPv4 */
+        return false;
     return memcmp(address, item->address, (size_t)bytes) == 0
            && (!rest || ((address[bytes] ^ item->address[bytes]) & mask) == 0);
 }

@@ -284,10 +284,19 @@ static void courier_stop(struct transfer *transfer)
     transfer_finish(transfer, HOST_UNKNOWN);
 }
 
+/* With a limit, as much as curl hands over at once: no transfer gets more than another. */
+static size_t courier_piece(const struct download *download)
+{
+    int64_t piece = download->fetchers.piece_bytes;
+
+    return (size_t)(download->rate.bytes_per_s && piece > CURL_MAX_WRITE_SIZE ? CURL_MAX_WRITE_SIZE
+                                                                              : piece);
+}
+
 /* Takes what the courier of a transfer has brought, as far as there is room. */
 static void transfer_unload(struct transfer *transfer)
 {
-    size_t most = (size_t)transfer->download->fetchers.piece_bytes, length;
+    size_t most = courier_piece(transfer->download), length;
     int64_t from_byte, last_modified_s;
     struct courier_outcome outcome;
     const char *bytes;

@@ -13,6 +13,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,8 @@ void remote_free(struct remote *remote)
 {
     if (remote->easy)
         curl_easy_cleanup(remote->easy);
+    OPENSSL_thread_stop(); /* what it keeps for each thread; the process may end before the thread
+                            */
     free(remote);
 }
 
