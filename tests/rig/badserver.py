@@ -15,7 +15,7 @@ class BadServer:
     """`answers` maps a path to a function that gets the connection and the Request and sends
     whatever it likes. Paths that are not there get the one of the same name below, or 404."""
 
-    def __init__(self, answers=None, tls=None, address="127.0.0.1"):
+    def __init__(self, answers=None, address="127.0.0.1"):
         self.answers = answers or {}
         self.requests = []
         self.connections = 0

@@ -50,7 +50,7 @@ class Sftp:
             line = f"[127.0.0.1]:{self.port} {key.read()}"
         with open(self.known_hosts, "w") as file:
             file.write(line)
-        with open(f"{self.folder}/user_key.wrong", "w") as file:  # another key for the same host
+        with open(f"{self.folder}/wrong_hosts", "w") as file:  # another key for the same host
             other = self._make_key("other_key")
             with open(f"{other}.pub") as key:
                 file.write(f"[127.0.0.1]:{self.port} {key.read()}")
@@ -61,7 +61,7 @@ class Sftp:
 
     @property
     def wrong_hosts(self):
-        return f"{self.folder}/user_key.wrong"
+        return f"{self.folder}/wrong_hosts"
 
     @property
     def url(self):
