@@ -84,7 +84,8 @@ static void drop_order(struct courier *courier)
 {
     order_free(courier->order);
     courier->order = NULL;
-    courier->ended = courier->has_answer = courier->dismissed = courier->recalled = false;
+    courier->ended = courier->has_answer = courier->dismissed = false;
+    courier->recalled = false;
     courier->bag.filled = courier->hand.filled = courier->hand.taken = 0;
     list_remove(&courier->news_link);
     list_append(&courier->couriers->idle, &courier->idle_link);
