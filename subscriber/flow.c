@@ -1,16 +1,16 @@
 /*
  * Jobs on their way from stage to stage. Every stage takes work with one call and gives it back
- * with another; here jobs are moved from each to the next. How they end is in flow_end.c.
+ * with another; here jobs are moved from each to the next. What is done with a claimed one is in
+ * flow_work.c and flow_event.c, how they end in flow_end.c.
  *
  * On a lost connection running transfers go on; their announcements come again and are then known
  * to be placed.
  */
-#include "flow_end.h"
+#include "flow_work.h"
 
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "logins.h"
 #include "record.h"
 #include "settings/config.h"
 #include "store/sr3_retries.h"
@@ -18,30 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MISMATCH_FIRST_MS 1000 /* the file may be being written */
-#define MISMATCH_MOST_MS  60000
-#define BUSY_FIRST_MS     20 /* another instance has it: asked again soon, then less often */
-#define BUSY_MOST_MS      1000
-#define STORE_AGAIN_MS    1000
-#define SURE_AGAIN_MS     50
-#define UNREADABLE_MS     3600000 /* a record that makes no sense is looked at again after that */
+#define BUSY_FIRST_MS  20 /* another instance has it: asked again soon, then less often */
+#define BUSY_MOST_MS   1000
+#define STORE_AGAIN_MS 1000
+#define UNREADABLE_MS  3600000 /* a record that makes no sense is looked at again after that */
 
 static void ask_claim(struct flow *flow, struct job *job)
 {
     job->asking = true;
     dedupe_claim(flow->dedupe, &job->claim);
-}
-
-static void ask_confirm(struct flow *flow, struct job *job)
-{
-    job->asking = true;
-    dedupe_confirm(flow->dedupe, &job->claim);
-}
-
-static void ask_release(struct flow *flow, struct job *job)
-{
-    job->asking = true;
-    dedupe_release(flow->dedupe, &job->claim);
 }
 
 static void reject(struct flow *flow, struct job *job, int code, const char *reason)
@@ -55,7 +40,7 @@ static void reject(struct flow *flow, struct job *job, int code, const char *rea
 
 static bool is_active(const struct job *job)
 {
-    return job->state == JOB_CLAIMED && download_is_active(job->transfer);
+    return job->state == JOB_CLAIMED && job->transfer && download_is_active(job->transfer);
 }
 
 void flow_abandon(struct flow *flow, bool all)
@@ -94,36 +79,43 @@ static void watch_connection(struct flow *flow)
 /* ---- take ---- */
 
 /* How long a file has to rest still before it is fetched. */
-static int64_t rest_ms(const struct flow *flow, const struct job *job,
-                       const struct judgement *judgement)
+static int64_t rest_ms(const struct job *job, const struct judgement *judgement)
 {
-    int64_t rested_ms = (clock_wall_ns() - job->received_ns) / NS_PER_MS;
-    int64_t young_ms = judgement->wait_ms - rested_ms;
-    int64_t paused_ms = download_pause_ms(flow->download, job->fetch_url);
-
-    return young_ms > paused_ms ? young_ms : paused_ms;
+    return judgement->wait_ms - (clock_wall_ns() - job->received_ns) / NS_PER_MS;
 }
 
-static void accept(struct flow *flow, struct job *job, const struct judgement *judgement)
+/* Asks for the claim, unless it is known that nothing could be done with it now. */
+static void claim_or_wait(struct flow *flow, struct job *job, int64_t least_ms)
 {
-    bool at_top = strcmp(judgement->destination.directory, "/") == 0;
-    char *destination = memory_format("%s/%s", at_top ? "" : judgement->destination.directory,
-                                      judgement->destination.path);
-    int64_t wait_ms;
+    enum flow_wait where = FLOW_WAIT_ANYWHERE;
+    int64_t pause_ms = flow_pause_ms(flow, job, &where);
 
-    job->destination = judgement->destination;
-    job->fetch_url = judgement->fetch_url;
-    dedupe_identify(flow->dedupe, &job->claim, judgement->key, judgement->path, destination,
-                    job->announcement.pub_time_ns);
-    free(destination);
-    job_advance(job, JOB_ACCEPTED);
-    wait_ms = rest_ms(flow, job, judgement);
-    if (wait_ms <= 0) {
+    if (pause_ms < least_ms)
+        pause_ms = least_ms;
+    if (pause_ms <= 0) {
         ask_claim(flow, job);
         return;
     }
     job_advance(job, JOB_WAITING);
-    flow_wait(flow, job, wait_ms, FLOW_WAIT_ANYWHERE);
+    flow_wait(flow, job, pause_ms, where);
+}
+
+static void accept(struct flow *flow, struct job *job, const struct judgement *judgement)
+{
+    char *destination =
+        job_print_place(judgement->destination.directory, judgement->destination.path);
+
+    job->destination = judgement->destination;
+    job->fetch_url = judgement->fetch_url;
+    job->op = judgement->op;
+    job->key = judgement->key;
+    job->path = judgement->path;
+    job->event = judgement->event;
+    dedupe_identify(flow->dedupe, &job->claim, judgement->key, judgement->path, destination,
+                    job->announcement.pub_time_ns);
+    free(destination);
+    job_advance(job, JOB_ACCEPTED);
+    claim_or_wait(flow, job, rest_ms(job, judgement));
 }
 
 static struct job *begin(struct flow *flow)
@@ -150,9 +142,7 @@ static void judge(struct flow *flow, struct job *job, const struct envelope *env
     envelope_copy(envelope, &job->announcement.arena, &job->envelope);
     report_read(flow->report);
     judge_decide(flow->judge, &job->announcement, job->received_ns, &judgement);
-    if (judgement.accepted && judgement.op != JUDGE_DOWNLOAD)
-        reject(flow, job, 501, "links, removals and renames are not carried out yet");
-    else if (judgement.accepted)
+    if (judgement.accepted)
         accept(flow, job, &judgement);
     else
         reject(flow, job, judgement.code, judgement.reason);
@@ -200,20 +190,6 @@ static void revive(struct flow *flow, struct retry_item *item)
     free(item->body);
 }
 
-/* Until it is known that nobody else has the claim, all bytes wait here. */
-static void place_surely(struct flow *flow, struct job *job)
-{
-    bool open = flow->config->nodupe_fail == CONFIG_FAIL_OPEN && store_failure(flow->store);
-
-    if (!open && !dedupe_is_sure(&job->claim)) {
-        deadline_set(flow->deadlines, &job->deadline, SURE_AGAIN_MS);
-        return;
-    }
-    dedupe_pin(&job->claim);
-    writer_finish(job->file, job->fingerprint, open ? NULL : &job->claim.sure_until_ms);
-    job->file = NULL;
-}
-
 /* What sr3 left in its retry queues. It stays there until its outcome is safe. */
 static void take_over(struct flow *flow)
 {
@@ -246,15 +222,15 @@ static void take_over(struct flow *flow)
  * answer. */
 static void go_on(struct flow *flow, struct job *job)
 {
-    if (job->state == JOB_FETCHED) {
-        place_surely(flow, job);
+    if (job->state == JOB_FETCHED || job->state == JOB_CLAIMED) {
+        flow_go_on_surely(flow, job);
     } else if (job->state == JOB_PLACED) {
-        ask_confirm(flow, job);
+        flow_confirm(flow, job);
     } else if (job->retry_delay_ms >= 0) { /* the claim is to be released still */
-        ask_release(flow, job);
+        flow_release(flow, job);
     } else if (job->state == JOB_WAITING) {
         job_advance(job, JOB_ACCEPTED);
-        ask_claim(flow, job);
+        claim_or_wait(flow, job, 0);
     } else { /* its record is to be dropped still */
         flow_finish(flow, job);
     }
@@ -285,52 +261,21 @@ void flow_take(struct flow *flow)
 
 /* ---- judge ---- */
 
-static struct writer_plan plan_of(const struct flow *flow, const struct job *job)
-{
-    return judge_plan(flow->config, &job->announcement, &job->destination);
-}
-
-static void fetch(struct flow *flow, struct job *job)
-{
-    struct writer_plan plan = plan_of(flow, job);
-
-    job->file = writer_begin(flow->writer, &plan, job);
-    job->transfer =
-        download_start(flow->download,
-                       &(struct download_request){
-                           .url = job->fetch_url,
-                           .login = logins_find(flow->logins, job->announcement.base_url),
-                           .size_max_bytes = flow->config->file_size_max_bytes,
-                       },
-                       job);
-}
-
-static void fetch_claimed(struct flow *flow, struct job *job)
-{
-    job_advance(job, JOB_CLAIMED);
-    if (!job->tries)
-        report_accepted(flow->report, job);
-    job->busy_tries = job->tries_in_row = 0;
-    fetch(flow, job);
-}
-
 static void answer_claimed(struct flow *flow, struct job *job)
 {
     if (!flow_is_unwanted(flow, job)) {
-        fetch_claimed(flow, job);
+        flow_begin(flow, job);
         return;
     }
     job->abandoned = true;
-    flow_try_later(flow, job, 0);
+    flow_try_later(flow, job, 0, FLOW_WAIT_ANYWHERE);
 }
 
 static void answer_older(struct flow *flow, struct job *job)
 {
-    struct writer_plan plan = plan_of(flow, job);
-
     report_older(flow->report, job);
     if (job->redelivered) /* whoever died with it may have left a part of it */
-        writer_discard(flow->writer, &plan);
+        flow_discard(flow, job);
     job_advance(job, JOB_REJECTED);
     flow_finish(flow, job);
 }
@@ -360,18 +305,21 @@ static void answer_released(struct flow *flow, struct job *job)
     int64_t delay_ms = job->retry_delay_ms;
 
     job->retry_delay_ms = -1;
-    if (job->state == JOB_FAILED && !job->abandoned)
+    if (job->state != JOB_WAITING && !job->abandoned)
         flow_finish(flow, job);
     else if (flow_is_unwanted(flow, job))
         flow_hand_back(flow, job);
     else
-        flow_wait(flow, job, delay_ms, FLOW_WAIT_ANYWHERE);
+        flow_wait(flow, job, delay_ms, job->retry_where);
 }
 
 static void answer_confirmed(struct flow *flow, struct job *job)
 {
     job_advance(job, JOB_CONFIRMED);
-    flow_finish(flow, job);
+    if (flow->config->delete_destination && job->op == JUDGE_DOWNLOAD && !job->kept)
+        flow_begin_removal(flow, job);
+    else
+        flow_finish(flow, job);
 }
 
 /* `nodupe_fail open`: a file fetched twice is better than one that waits. */
@@ -379,7 +327,7 @@ static void go_on_without_store(struct flow *flow, struct job *job)
 {
     dedupe_forget(flow->dedupe, &job->claim);
     if (job->state == JOB_ACCEPTED)
-        fetch_claimed(flow, job);
+        flow_begin(flow, job);
     else if (job->state == JOB_PLACED)
         answer_confirmed(flow, job);
     else
@@ -405,7 +353,7 @@ static void answer_lost(struct flow *flow, struct job *job)
         report_unsure(flow->report, job);
         job->asking = false;
         deadline_clear(flow->deadlines, &job->deadline);
-        flow_try_later(flow, job, 0);
+        flow_try_later(flow, job, 0, FLOW_WAIT_ANYWHERE);
     } else if (flow_give_up(flow, job)) {
         answer_later(flow, job, STORE_AGAIN_MS, FLOW_WAIT_ANYWHERE);
     }
@@ -452,105 +400,19 @@ void flow_judge(struct flow *flow)
     struct dedupe_claim *claim;
     struct retry_hold *hold;
 
-    while ((claim = dedupe_take_answer(flow->dedupe)))
-        take_answer(flow, claim->ticket);
+    while ((claim = dedupe_take_answer(flow->dedupe))) {
+        struct job *job = claim->ticket;
+
+        if (claim == &job->other)
+            flow_take_other_answer(flow, job);
+        else
+            take_answer(flow, job);
+    }
     while ((hold = retry_take_answer(flow->retry)))
         flow_take_retry_answer(flow, hold->ticket);
 }
 
-/* ---- fetch ---- */
-
-enum download_flow flow_receive_bytes(void *ticket, const char *bytes, size_t length)
-{
-    struct job *job = ticket;
-
-    return writer_append(job->file, bytes, length) ? DOWNLOAD_GO_ON : DOWNLOAD_PAUSE;
-}
-
-static void take_finished(struct flow *flow, const struct download_result *result)
-{
-    struct job *job = result->ticket;
-
-    job->transfer = NULL;
-    if (result->duration_ms > 0)
-        flow->report->metrics.byte_rate =
-            (double)result->size_bytes * 1000 / (double)result->duration_ms;
-    if (result->fetched) {
-        job_advance(job, JOB_FETCHED);
-        place_surely(flow, job);
-        return;
-    }
-    writer_cancel(job->file);
-    job->file = NULL;
-    if (result->untried)
-        flow_try_later(flow, job, result->retry_after_ms);
-    else if (flow_may_repeat(flow, job, result))
-        fetch(flow, job);
-    else
-        flow_settle_failure(flow, job, &result->err, result->gone,
-                            result->retry_after_ms);
-}
-
-void flow_fetch(struct flow *flow)
-{
-    struct download_result result;
-    void *ticket;
-
-    while (writer_take_drained(flow->writer, &ticket)) {
-        struct job *job = ticket;
-
-        download_resume(job->transfer);
-    }
-    download_step(flow->download);
-    while (download_take_finished(flow->download, &result))
-        take_finished(flow, &result);
-}
-
-/* ---- place ---- */
-
-static void take_placed(struct flow *flow, struct job *job, const struct writer_result *result)
-{
-    job->mismatch_accepted = job->fingerprint && strcmp(job->fingerprint, result->fingerprint) == 0;
-    job_advance(job, JOB_PLACED);
-    report_placed(flow->report, job, result);
-    ask_confirm(flow, job);
-}
-
-static void take_result(struct flow *flow, const struct writer_result *result)
-{
-    struct job *job = result->ticket;
-
-    switch (result->outcome) {
-    case WRITER_PLACED:
-        take_placed(flow, job, result);
-        break;
-    case WRITER_MISMATCH:
-        memory_replace(&job->fingerprint, memory_copy(result->fingerprint));
-        report_mismatch(flow->report, job, &result->err);
-        job->tries++;
-        flow_try_later(flow, job, backoff_ms(job->tries, MISMATCH_FIRST_MS, MISMATCH_MOST_MS));
-        break;
-    case WRITER_LATE:
-        report_late(flow->report, &result->err);
-        flow_try_later(flow, job, 0);
-        break;
-    case WRITER_KEPT: /* only of files that were probed */
-    case WRITER_NO_ROOM:
-    case WRITER_FAILED:
-        flow_settle_failure(flow, job, &result->err, false,
-                            writer_pause_ms(flow->writer, job->destination.directory));
-        break;
-    }
-}
-
-void flow_place(struct flow *flow)
-{
-    struct writer_result result;
-
-    writer_step(flow->writer);
-    while (writer_take_result(flow->writer, &result))
-        take_result(flow, &result);
-}
+/* ---- send, tidy ---- */
 
 void flow_send(struct flow *flow)
 {

@@ -23,6 +23,7 @@ struct flow {
     struct logins *logins;
     struct download *download;
     struct writer *writer;
+    struct events *events;
     struct retry_store *retry_store;
     struct retry *retry;
     struct sr3_retries *sr3_retries; /* NULL: there is nothing more to come */
@@ -53,5 +54,6 @@ void flow_tidy(struct flow *flow);  /* once in a while: what was in hand for too
 /* Hands back what is not being fetched now; with `all`, also what is. */
 void flow_abandon(struct flow *flow, bool all);
 
-/* For flow_open.c: the bytes of a transfer on their way to the writer. */
+/* For flow_open.c: the beginning and the bytes of a transfer on their way to the writer. */
+void flow_receive_answer(void *ticket, int64_t from_byte, int64_t last_modified_s);
 enum download_flow flow_receive_bytes(void *ticket, const char *bytes, size_t length);

@@ -1,5 +1,5 @@
 /* The ends of a job, and what a failure means. */
-#include "flow_end.h"
+#include "flow_work.h"
 
 #include "base/backoff.h"
 #include "base/clock.h"
@@ -73,12 +73,45 @@ bool flow_is_unwanted(const struct flow *flow, const struct job *job)
 
 /* ---- waiting ---- */
 
-void flow_try_later(struct flow *flow, struct job *job, int64_t delay_ms)
+void flow_confirm(struct flow *flow, struct job *job)
 {
-    job_advance(job, JOB_WAITING);
-    job->retry_delay_ms = delay_ms;
+    if (flow_settle_other(flow, job, true))
+        return;
+    job->asking = true;
+    dedupe_confirm(flow->dedupe, &job->claim);
+}
+
+void flow_release(struct flow *flow, struct job *job)
+{
+    if (flow_settle_other(flow, job, false))
+        return;
     job->asking = true;
     dedupe_release(flow->dedupe, &job->claim);
+}
+
+static void free_claim(struct flow *flow, struct job *job, enum job_state state, int64_t delay_ms)
+{
+    job_advance(job, state);
+    job->retry_delay_ms = delay_ms;
+    flow_release(flow, job);
+}
+
+void flow_try_later(struct flow *flow, struct job *job, int64_t delay_ms, enum flow_wait where)
+{
+    job->retry_where = where;
+    free_claim(flow, job, JOB_WAITING, delay_ms);
+}
+
+void flow_give_up_for_good(struct flow *flow, struct job *job, const struct error *err)
+{
+    report_given_up(flow->report, job, err);
+    flow_discard(flow, job);
+    free_claim(flow, job, JOB_FAILED, 0);
+}
+
+void flow_reject_claimed(struct flow *flow, struct job *job)
+{
+    free_claim(flow, job, JOB_REJECTED, 0);
 }
 
 static int64_t in_hand_ms(const struct job *job)
@@ -221,18 +254,14 @@ void flow_settle_failure(struct flow *flow, struct job *job, const struct error 
         job->first_failure_ns = clock_wall_ns();
     memory_replace(&job->reason, memory_copy(err->text));
     if (is_past_patience(flow, job, err, gone)) {
-        report_given_up(flow->report, job, err);
-        job_advance(job, JOB_FAILED);
-        job->retry_delay_ms = 0;
-        job->asking = true;
-        dedupe_release(flow->dedupe, &job->claim);
+        flow_give_up_for_good(flow, job, err);
         return;
     }
     delay_ms = backoff_ms(job->tries, first_ms < most_ms ? first_ms : most_ms, most_ms);
     if (delay_ms < least_delay_ms)
         delay_ms = least_delay_ms;
     report_failed(flow->report, job, err, delay_ms);
-    flow_try_later(flow, job, delay_ms);
+    flow_try_later(flow, job, delay_ms, FLOW_WAIT_ANYWHERE);
 }
 
 /* ---- abandoning ---- */
@@ -258,7 +287,7 @@ bool flow_give_up(struct flow *flow, struct job *job)
         return false;
     if (job->transfer)
         download_cancel(job->transfer);
-    writer_cancel(job->file);
+    writer_suspend(job->file);
     deadline_clear(flow->deadlines, &job->deadline);
     job->transfer = NULL;
     job->file = NULL;
@@ -278,7 +307,7 @@ void flow_abandon_job(struct flow *flow, struct job *job)
     case JOB_CLAIMED:
     case JOB_FETCHED:
         if (flow_give_up(flow, job))
-            flow_try_later(flow, job, 0);
+            flow_try_later(flow, job, 0, FLOW_WAIT_ANYWHERE);
         break;
     case JOB_WAITING:
         abandon_waiting(flow, job);

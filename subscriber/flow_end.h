@@ -20,17 +20,21 @@ void flow_hand_back(struct flow *flow, struct job *job);
 /* The broker has taken it back already, or is about to get it back. */
 bool flow_is_unwanted(const struct flow *flow, const struct job *job);
 
-/* Frees the claim; when that is answered the job waits `delay_ms`, or is handed back. */
-void flow_try_later(struct flow *flow, struct job *job, int64_t delay_ms);
+/* Questions about the claim; a claim on a former place is settled first. */
+void flow_confirm(struct flow *flow, struct job *job);
+void flow_release(struct flow *flow, struct job *job);
 
-enum flow_wait {
-    FLOW_WAIT_ANYWHERE, /* in the retry store if there is no room in hand */
-    FLOW_WAIT_BUSY,     /* in hand for a minute at least: most claims end sooner */
-    FLOW_WAIT_IN_HAND   /* for a store that does not answer: moving it on would not help */
-};
+/* Frees the claim; when that is answered the job waits `delay_ms`, or is handed back. */
+void flow_try_later(struct flow *flow, struct job *job, int64_t delay_ms, enum flow_wait where);
 
 /* It is tried again in `delay_ms`, here or by whoever finds it in the retry store. */
 void flow_wait(struct flow *flow, struct job *job, int64_t delay_ms, enum flow_wait where);
+
+/* It is given up for good: the claim is freed, then it is acked. */
+void flow_give_up_for_good(struct flow *flow, struct job *job, const struct error *err);
+
+/* The same for what is not to be done at all, which was said already. */
+void flow_reject_claimed(struct flow *flow, struct job *job);
 
 /* Whether a try that ended this way is worth another one at once. */
 bool flow_may_repeat(const struct flow *flow, struct job *job,

@@ -78,6 +78,7 @@ static struct download *open_download(struct flow *flow, struct error *err)
         .url_deny = names_of(&config->url_deny),
         .file_allow = names_of(&config->file_allow),
         .receive = flow_receive_bytes,
+        .answered = flow_receive_answer,
     };
     struct download *download = download_open(flow->loop, &settings, err);
 
@@ -102,6 +103,9 @@ static bool open_transfers(struct flow *flow, struct error *err)
                                   .accept_wrong_size = config->accept_size_wrong,
                                   .without_attributes = config->xattr_disable},
         err);
+    flow->events = events_open(
+        flow->loop,
+        &(struct events_settings){.durability = (enum events_durability)config->durability});
     return flow->writer != NULL;
 }
 
@@ -143,6 +147,7 @@ void flow_close(struct flow *flow)
     download_close(flow->download);
     logins_close(flow->logins);
     writer_close(flow->writer);
+    events_close(flow->events);
     dedupe_close(flow->dedupe);
     store_close(flow->store);
     retry_store_close(flow->retry_store);

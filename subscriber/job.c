@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TO(state) (1u << (state))
 
@@ -14,7 +15,8 @@ static const unsigned may_become[JOB_STATES] = {
     [JOB_RECEIVED] = TO(JOB_ACCEPTED) | TO(JOB_REJECTED) | TO(JOB_FAILED) | TO(JOB_HANDED_BACK),
     [JOB_ACCEPTED] = TO(JOB_CLAIMED) | TO(JOB_DUPLICATE) | TO(JOB_REJECTED) | TO(JOB_WAITING)
                      | TO(JOB_HANDED_BACK),
-    [JOB_CLAIMED] = TO(JOB_FETCHED) | TO(JOB_WAITING) | TO(JOB_FAILED) | TO(JOB_HANDED_BACK),
+    [JOB_CLAIMED] =
+        TO(JOB_FETCHED) | TO(JOB_REJECTED) | TO(JOB_WAITING) | TO(JOB_FAILED) | TO(JOB_HANDED_BACK),
     [JOB_FETCHED] = TO(JOB_PLACED) | TO(JOB_WAITING) | TO(JOB_FAILED) | TO(JOB_HANDED_BACK),
     [JOB_PLACED] = TO(JOB_CONFIRMED) | TO(JOB_WAITING) | TO(JOB_HANDED_BACK),
     [JOB_CONFIRMED] = TO(JOB_ACKED) | TO(JOB_HANDED_BACK),
@@ -39,6 +41,11 @@ const char *job_state_name(enum job_state state)
     return names[state];
 }
 
+char *job_print_place(const char *directory, const char *path)
+{
+    return memory_format("%s/%s", strcmp(directory, "/") == 0 ? "" : directory, path);
+}
+
 struct job *job_new(struct job_board *board)
 {
     struct job *job = memory_new(sizeof(*job));
@@ -46,6 +53,7 @@ struct job *job_new(struct job_board *board)
     job->board = board;
     job->entered_ms = clock_now_ms();
     job->claim.ticket = job;
+    job->other.ticket = job;
     job->deadline.ticket = job;
     job->hold.ticket = job;
     job->taken_ms = clock_now_ms();

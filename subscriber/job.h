@@ -11,6 +11,7 @@
 
 #include "announcement.h"
 #include "base/deadline.h"
+#include "judge.h"
 #include "stages/broker.h"
 #include "stages/dedupe.h"
 #include "stages/filter.h"
@@ -18,6 +19,13 @@
 #include "stages/writer.h"
 
 struct sr3_entry;
+
+/* Where a job may wait for another try. */
+enum flow_wait {
+    FLOW_WAIT_ANYWHERE, /* in the retry store if there is no room in hand */
+    FLOW_WAIT_BUSY,     /* in hand for a minute at least: most claims end sooner */
+    FLOW_WAIT_IN_HAND   /* for a store or a disk that fails: moving it on would not help */
+};
 
 enum job_state {
     JOB_RECEIVED,
@@ -41,6 +49,9 @@ struct job_board {
     int count[JOB_STATES];
 };
 
+/* Of the claim on the place that a rename takes its file from. */
+enum job_other { OTHER_NONE, OTHER_ASKED, OTHER_HELD, OTHER_SETTLING };
+
 struct job {
     struct list_link link; /* in the list of open jobs */
     struct job_board *board;
@@ -59,15 +70,26 @@ struct job {
 
     struct filter_verdict destination;
     const char *fetch_url; /* in the announcement's arena */
+    enum judge_op op;
+    const char *key, *path;   /* what it is known by, in the arena */
+    struct events_plan event; /* texts live in the arena and the judge */
     struct dedupe_claim claim;
+    struct dedupe_claim other; /* on the place that a rename takes its file from */
+    enum job_other other_state;
     struct transfer *transfer;
-    struct writer_file *file;
+    struct writer_file *file; /* NULL: none, or with the writer for good */
+    int64_t from_byte;        /* where the bytes begin that are fetched this time */
+    bool acting;              /* an event is with its stage */
+    bool kept;                /* what was there stays */
+    bool from_content;        /* the bytes came with the announcement */
+    bool content_failed;      /* they are of no use */
 
     struct retry_hold hold;   /* on its record in the retry store */
     struct deadline deadline; /* in hand: until it is tried again */
-    int64_t retry_delay_ms;   /* once the claim is released; -1: it is, and the deadline is set */
-    int tries;                /* that failed */
-    int tries_in_row;         /* since it was claimed */
+    enum flow_wait retry_where;
+    int64_t retry_delay_ms; /* once the claim is released; -1: it is, and the deadline is set */
+    int tries;              /* that failed */
+    int tries_in_row;       /* since it was claimed */
     int busy_tries;
     int64_t first_failure_ns; /* wall clock; 0: none yet */
     char *reason;             /* of the last failure */
@@ -95,6 +117,9 @@ static inline bool job_is_delivery(const struct job *job)
 {
     return !job_has_record(job) && !job->sr3_entry;
 }
+
+/* The name of a place on disk, allocated: what claims on it are made with. */
+char *job_print_place(const char *directory, const char *path) MUST_CHECK;
 
 const char *job_state_name(enum job_state state);
 

@@ -139,19 +139,48 @@ void report_accepted(struct report *report, const struct job *job)
              announcement->retrieve_path ? announcement->retrieve_path : "", identity);
 }
 
+static void log_done(const struct report *report, const struct job *job, const char *verb)
+{
+    if (report->settings.placed)
+        log_info("sarracenia.flowcb.log after_work", "%s ok: %s/%s ", verb,
+                 strcmp(job->destination.directory, "/") == 0 ? "" : job->destination.directory,
+                 job->destination.path);
+}
+
 void report_placed(struct report *report, const struct job *job, const struct writer_result *result)
 {
-    report->metrics.transfer_rx_files++;
-    report->metrics.transfer_rx_bytes += result->size_bytes;
+    if (!job->from_content) {
+        report->metrics.transfer_rx_files++;
+        report->metrics.transfer_rx_bytes += result->size_bytes - job->from_byte;
+    }
     report->metrics.transfer_rx_last_ns = clock_wall_ns();
     if (job->mismatch_accepted)
         log_warning("sr3sub.writer place",
                     "'%s' has changed since it was announced: the server gave the same bytes twice "
                     "(%s), they are placed",
                     job->destination.path, result->fingerprint);
-    if (report->settings.placed)
-        log_info("sarracenia.flowcb.log after_work", "downloaded ok: %s/%s ",
-                 strcmp(job->destination.directory, "/") == 0 ? "" : job->destination.directory,
+    log_done(report, job, job->from_content ? "written from message" : "downloaded");
+}
+
+void report_done(struct report *report, const struct job *job)
+{
+    static const char *const verbs[JUDGE_OPS] = {
+        [JUDGE_LINK] = "linked",    [JUDGE_HLINK] = "linked",    [JUDGE_REMOVE] = "removed",
+        [JUDGE_RENAME] = "renamed", [JUDGE_MKDIR] = "directory", [JUDGE_RMDIR] = "removed",
+    };
+
+    report->metrics.events++;
+    log_done(report, job, verbs[job->op] ? verbs[job->op] : judge_op_name(job->op));
+}
+
+void report_removed(struct report *report, const struct job *job, const struct error *err)
+{
+    (void)report;
+    if (err)
+        log_error("sr3sub.flow delete_destination", "'%s' stays: %s", job->destination.path,
+                  err->text);
+    else
+        log_info("sarracenia.flow work", "deleting %s/%s", job->destination.directory,
                  job->destination.path);
 }
 

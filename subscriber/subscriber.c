@@ -34,6 +34,7 @@ struct subscriber {
     int signals;                /* to stop, so far */
     const char *without_claims; /* what is done while their store fails */
     struct store_watch store_watch;
+    bool disk_trouble_said;
     int64_t grace_ends_ms, metrics_due_ms, keep_due_ms, housekeeping_due_ms;
 };
 
@@ -121,6 +122,19 @@ static void watch_stores(struct subscriber *subscriber)
     }
 }
 
+/* A disk that takes nothing is said once; what waits for it stays with the broker. */
+static void watch_disk(struct subscriber *subscriber)
+{
+    const char *trouble = writer_trouble(subscriber->flow.writer);
+
+    if (trouble && !subscriber->disk_trouble_said)
+        log_error("sr3sub.writer watch", "%s: nothing new is taken for it until that is over",
+                  trouble);
+    else if (!trouble && subscriber->disk_trouble_said)
+        log_info("sr3sub.writer watch", "the disk takes files again, work goes on");
+    subscriber->disk_trouble_said = trouble != NULL;
+}
+
 /* "xpublic v02.post.#, xpublic v03.#", allocated. */
 static char *print_bindings(const struct config *config)
 {
@@ -153,6 +167,7 @@ static void tidy(struct subscriber *subscriber)
     int64_t now_ms = clock_now_ms();
 
     watch_stores(subscriber);
+    watch_disk(subscriber);
     report_silence(report, subscriber->bindings, config->no_messages_warning_ms);
     if (now_ms >= subscriber->metrics_due_ms) {
         refresh(subscriber);

@@ -280,9 +280,6 @@ static const struct {
      "read '%s/sr3/subscribe/none.conf': there is no such file"},
     {{"foreground", "--conf", "none", "--deb", "--logStd", "--att=3"},
      "read '%s/sr3/subscribe/none.conf': there is no such file"},
-    {{"foreground", "works", "--discard"},
-     "command line: option 'delete_destination': is not carried out yet: this version keeps files; "
-     "remove the line if that will do"},
     {{"foreground", "-c", "none", "--debug", "off"},
      "read '%s/sr3/subscribe/none.conf': there is no such file"},
     {{"foreground", ""}, "'' names no configuration; write subscribe/NAME for the file NAME.conf"},

@@ -43,9 +43,6 @@ static const struct {
     {BROKER "accept a DESTFM=x\n",
      T "2: option 'accept': unknown filename keyword 'DESTFM=x'; there are None, WHATFN, HEADFN, "
        "SENDER, NONE, NONESENDER, TIME, SATNET=x, DESTFN=name"},
-    {BROKER "discard\n", T "2: option 'delete_destination'" PENDING("keeps files")},
-    {BROKER "d on\n", T "2: option 'delete_destination'" PENDING("keeps files")},
-    {BROKER "delete_destination on\n", T "2: option 'delete_destination'" PENDING("keeps files")},
     {BROKER "post_broker amqp://u:p@h/\n",
      T "2: option 'post_broker'" PENDING("announces nothing")},
     {BROKER "vip 10.1.2.3\n", T "2: option 'vip'" PENDING("works whatever addresses the host has")},
