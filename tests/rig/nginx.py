@@ -118,7 +118,23 @@ class Nginx:
         second ("50k"); without arguments all is well again."""
         self._configure(unlucky_percent, limit_rate)
         if self.is_running():
+            workers = self._workers()
             self.server.send(signal.SIGHUP)
+            wait_until(lambda: self._workers() and not self._workers() & workers, 10,
+                       "nginx's new workers in the place of the old ones", every=0.02)
+
+    def _workers(self):
+        """Pids of those that take new connections; old ones say that they are shutting down."""
+        found = set()
+        with open(f"/proc/{self.server.pid}/task/{self.server.pid}/children") as children:
+            for pid in children.read().split():
+                try:
+                    with open(f"/proc/{pid}/cmdline") as line:
+                        if "shutting down" not in line.read():
+                            found.add(pid)
+                except OSError:
+                    pass  # it has just ended
+        return found
 
     def log_position(self):
         """Hand this to requests() to see only what came later."""
