@@ -30,10 +30,17 @@ static void identify_other(struct flow *flow, struct job *job)
     free(place);
 }
 
+/* What is renamed onto itself is claimed already, and nobody waits for himself. */
+static bool is_one_place(const struct events_plan *event)
+{
+    return strcmp(event->other_path, event->path) == 0
+           && strcmp(event->other_directory, event->directory) == 0;
+}
+
 static bool wants_other(const struct job *job)
 {
-    return job->event.op == EVENTS_RENAME && job->event.other_path
-           && job->other_state == OTHER_NONE;
+    return job->event.op == EVENTS_RENAME && job->event.other_path && job->other_state == OTHER_NONE
+           && !is_one_place(&job->event);
 }
 
 static void try_other_later(struct flow *flow, struct job *job)
