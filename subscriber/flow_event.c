@@ -151,7 +151,7 @@ static void take_result(struct flow *flow, struct job *job, const struct events_
 {
     switch (result->outcome) {
     case EVENTS_DONE:
-        report_done(flow->report, job);
+        report_done(flow->report, job, result->deed);
         flow_done(flow, job);
         break;
     case EVENTS_FETCH:

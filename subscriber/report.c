@@ -162,15 +162,15 @@ void report_placed(struct report *report, const struct job *job, const struct wr
     log_done(report, job, job->from_content ? "written from message" : "downloaded");
 }
 
-void report_done(struct report *report, const struct job *job)
+void report_done(struct report *report, const struct job *job, enum events_op deed)
 {
-    static const char *const verbs[JUDGE_OPS] = {
-        [JUDGE_LINK] = "linked",    [JUDGE_HLINK] = "linked",    [JUDGE_REMOVE] = "removed",
-        [JUDGE_RENAME] = "renamed", [JUDGE_MKDIR] = "directory", [JUDGE_RMDIR] = "removed",
+    static const char *const verbs[EVENTS_OPS] = {
+        [EVENTS_NOTHING] = "nothing", [EVENTS_LINK] = "linked",    [EVENTS_HLINK] = "linked",
+        [EVENTS_REMOVE] = "removed",  [EVENTS_RENAME] = "renamed", [EVENTS_MKDIR] = "directory",
     };
 
     report->metrics.events++;
-    log_done(report, job, verbs[job->op] ? verbs[job->op] : judge_op_name(job->op));
+    log_done(report, job, verbs[deed]);
 }
 
 void report_removed(struct report *report, const struct job *job, const struct error *err)

@@ -38,7 +38,7 @@ void report_older(struct report *report, const struct job *job);
 void report_accepted(struct report *report, const struct job *job);
 void report_placed(struct report *report, const struct job *job,
                    const struct writer_result *result);
-void report_done(struct report *report, const struct job *job); /* what is no file */
+void report_done(struct report *report, const struct job *job, enum events_op deed);
 void report_removed(struct report *report, const struct job *job, const struct error *err);
 void report_mismatch(struct report *report, const struct job *job, const struct error *err);
 void report_late(struct report *report, const struct error *err);

@@ -172,7 +172,11 @@ bool events_take_result(struct events *events, struct events_result *result)
     if (!link)
         return false;
     event = LIST_ITEM(link, struct disk_event, link);
-    *result = (struct events_result){event->ticket, event->outcome, event->code, event->err};
+    *result = (struct events_result){.ticket = event->ticket,
+                                     .outcome = event->outcome,
+                                     .deed = event->deed,
+                                     .code = event->code,
+                                     .err = event->err};
     event_free(event);
     return true;
 }

@@ -71,7 +71,8 @@ enum events_outcome {
 struct events_result {
     void *ticket;
     enum events_outcome outcome;
-    int code; /* done 201, rejected 202, 422 or 500, blocked 500; else 0 */
+    enum events_op deed; /* done: what was, the op of the plan or what it says to do otherwise */
+    int code;            /* done 201, rejected 202, 422 or 500, blocked 500; else 0 */
     struct error err;
 };
 

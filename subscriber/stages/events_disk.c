@@ -243,7 +243,8 @@ static void make_directory(struct event_site *site, struct disk_event *event)
 
 void event_do_otherwise(struct event_site *site, struct disk_event *event)
 {
-    switch (event->plan.otherwise) {
+    event->deed = event->plan.otherwise;
+    switch (event->deed) {
     case EVENTS_LINK:
         event_make_link(site, event);
         return;
@@ -273,7 +274,8 @@ static void carry_out(struct event_site *site, struct disk_event *event)
     };
 
     if (!event->until_ms || clock_now_ms() < *event->until_ms) {
-        deeds[event->plan.op](site, event);
+        event->deed = event->plan.op;
+        deeds[event->deed](site, event);
         return;
     }
     error_set(&event->err, ERROR_TEMPORARY, "%s '%s/%s': the claim is not sure any more",

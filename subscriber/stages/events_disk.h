@@ -12,6 +12,7 @@ struct disk_event {
     const _Atomic int64_t *until_ms;
     void *ticket;
     enum events_outcome outcome;
+    enum events_op deed; /* what was tried in the end: plan.op or plan.otherwise */
     int code;
     struct error err;
 };
