@@ -12,6 +12,7 @@
 
 #define ERROR_BODY_MAX 65536 /* of an answer that is no file; longer ones are cut off */
 #define HEADERS_MAX    131072
+#define RETRY_AFTER_S  3600 /* what a server may ask for; more is cut down to it */
 
 static long status_of(const struct fetcher *fetcher)
 {
@@ -312,6 +313,8 @@ bool answer_finish(struct fetcher *fetcher, CURLcode code, enum host_news *news)
     result->status = status_of(fetcher);
     if (must_start_over(fetcher, code, result->status))
         return false;
+    if (retry_after_s > RETRY_AFTER_S)
+        retry_after_s = RETRY_AFTER_S;
     result->retry_after_ms = retry_after_s > 0 ? retry_after_s * 1000 : -1;
     result->fetched =
         check(fetcher, code, result->status, &result->err) && begin_file(fetcher, result->status);
