@@ -14,6 +14,8 @@
 #define OPERATOR_FIRST_MS 30000 /* after one that someone has to mend */
 #define GONE_TRIES        6 /* a file may be announced before it can be had: 404 gets half a minute */
 #define STORE_AGAIN_MS    1000
+#define MISMATCH_FIRST_MS 1000 /* the file may be being written */
+#define MISMATCH_MOST_MS  60000
 #define HAND_BUSY_MS      60000
 #define HAND_MOST_MS      600000 /* a delivery stays open for so long; RabbitMQ's limit is 30 min */
 
@@ -242,6 +244,26 @@ static bool is_past_patience(const struct flow *flow, const struct job *job,
     return ttl_ms > 0 && age_ms > ttl_ms;
 }
 
+static void note_failure(struct job *job, const struct error *err)
+{
+    job->tries++;
+    if (!job->first_failure_ns)
+        job->first_failure_ns = clock_wall_ns();
+    memory_replace(&job->reason, memory_copy(err->text));
+}
+
+void flow_settle_mismatch(struct flow *flow, struct job *job, const struct error *err)
+{
+    note_failure(job, err);
+    if (is_past_patience(flow, job, err, false)) {
+        flow_give_up_for_good(flow, job, err);
+        return;
+    }
+    report_mismatch(flow->report, job, err);
+    flow_try_later(flow, job, backoff_ms(job->tries, MISMATCH_FIRST_MS, MISMATCH_MOST_MS),
+                   FLOW_WAIT_ANYWHERE);
+}
+
 void flow_settle_failure(struct flow *flow, struct job *job, const struct error *err, bool gone,
                          int64_t least_delay_ms)
 {
@@ -249,10 +271,7 @@ void flow_settle_failure(struct flow *flow, struct job *job, const struct error 
     int64_t most_ms = flow->config->housekeeping_ms;
     int64_t delay_ms;
 
-    job->tries++;
-    if (!job->first_failure_ns)
-        job->first_failure_ns = clock_wall_ns();
-    memory_replace(&job->reason, memory_copy(err->text));
+    note_failure(job, err);
     if (is_past_patience(flow, job, err, gone)) {
         flow_give_up_for_good(flow, job, err);
         return;

@@ -44,6 +44,9 @@ bool flow_may_repeat(const struct flow *flow, struct job *job,
 void flow_settle_failure(struct flow *flow, struct job *job, const struct error *err, bool gone,
                          int64_t least_delay_ms);
 
+/* Other bytes came than were announced, and not the same twice. */
+void flow_settle_mismatch(struct flow *flow, struct job *job, const struct error *err);
+
 /* The answer of the retry store. */
 void flow_take_retry_answer(struct flow *flow, struct job *job);
 

@@ -6,7 +6,6 @@
  */
 #include "flow_work.h"
 
-#include "base/backoff.h"
 #include "base/log.h"
 #include "content.h"
 #include "logins.h"
@@ -14,10 +13,8 @@
 
 #include <stdlib.h>
 
-#define MISMATCH_FIRST_MS 1000 /* the file may be being written */
-#define MISMATCH_MOST_MS  60000
-#define SURE_AGAIN_MS     50
-#define INLINE_MAX        (1 << 20) /* larger content is not unpacked on the loop, but fetched */
+#define SURE_AGAIN_MS 50
+#define INLINE_MAX    (1 << 20) /* larger content is not unpacked on the loop, but fetched */
 
 static struct writer_plan plan_of(const struct flow *flow, const struct job *job)
 {
@@ -264,10 +261,7 @@ static void take_mismatch(struct flow *flow, struct job *job, const struct write
         job->content_failed = true;
         flow_try_later(flow, job, 0, FLOW_WAIT_ANYWHERE);
     } else if (!result->changed) {
-        report_mismatch(flow->report, job, &result->err);
-        job->tries++;
-        flow_try_later(flow, job, backoff_ms(job->tries, MISMATCH_FIRST_MS, MISMATCH_MOST_MS),
-                       FLOW_WAIT_ANYWHERE);
+        flow_settle_mismatch(flow, job, &result->err);
     } else if (flow->config->identity_mismatch == WRITER_MISMATCH_REJECT) {
         flow_give_up_for_good(flow, job, &result->err);
     } else {
