@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define BODY_SHOWN 100
+#define PATH_SHOWN "4000" /* what comes after it is to find room in the line too */
 
 static double seconds_now(void)
 {
@@ -69,7 +70,7 @@ void report_rejected(struct report *report, const struct job *job, int code, con
 {
     report->metrics.rejects++;
     if (report->settings.rejected)
-        log_info("sarracenia.flowcb.log after_accept", "%s rejected: %d %s ",
+        log_info("sarracenia.flowcb.log after_accept", "%." PATH_SHOWN "s rejected: %d %s ",
                  job->announcement.rel_path, code, reason);
 }
 
@@ -79,7 +80,8 @@ void report_duplicate(struct report *report, const struct job *job)
     report->metrics.duplicates++;
     if (report->settings.duplicates)
         log_info("sarracenia.flowcb.log after_accept",
-                 "%s rejected: 304 Not modified 1 (nodupe check) ", job->announcement.rel_path);
+                 "%." PATH_SHOWN "s rejected: 304 Not modified 1 (nodupe check) ",
+                 job->announcement.rel_path);
 }
 
 void report_older(struct report *report, const struct job *job)
@@ -88,7 +90,8 @@ void report_older(struct report *report, const struct job *job)
     report->metrics.older++;
     if (report->settings.rejected)
         log_info("sarracenia.flowcb.log after_accept",
-                 "%s rejected: 406 older than the version in place ", job->announcement.rel_path);
+                 "%." PATH_SHOWN "s rejected: 406 older than the version in place ",
+                 job->announcement.rel_path);
 }
 
 /* The routing key without the prefix that every topic of the subscription has. */
@@ -114,11 +117,31 @@ static void print_identity(const struct announcement *announcement, char *text, 
         snprintf(text + used, size - (size_t)used, "size: %" PRId64 " ", announcement->size_bytes);
 }
 
+/* A base URL without a '/' at its end, in two parts: between them is a password. */
+struct shown_base {
+    int front_length;
+    const char *back;
+    int back_length;
+};
+
+static struct shown_base show_base(const char *base_url)
+{
+    const char *scheme = strstr(base_url, "://"), *start = scheme ? scheme + 3 : base_url;
+    const char *at = memrchr(start, '@', strcspn(start, "/?#"));
+    const char *colon = at ? memchr(start, ':', (size_t)(at - start)) : NULL;
+    const char *front_end = colon ? colon : start, *back = colon ? at : start;
+    size_t back_length = strlen(back);
+
+    if (back_length && back[back_length - 1] == '/')
+        back_length--;
+    return (struct shown_base){(int)(front_end - base_url), back, (int)back_length};
+}
+
 void report_accepted(struct report *report, const struct job *job)
 {
     const struct announcement *announcement = &job->announcement;
     double lag = (double)(clock_wall_ns() - announcement->pub_time_ns) / (double)NS_PER_S;
-    int base_length = (int)strlen(announcement->base_url);
+    struct shown_base base = show_base(announcement->base_url);
     char identity[64];
 
     report->metrics.lag_total_s += lag;
@@ -127,15 +150,13 @@ void report_accepted(struct report *report, const struct job *job)
         report->metrics.lag_max_s = lag;
     if (!report->settings.accepted)
         return;
-    if (announcement->base_url[base_length - 1] == '/')
-        base_length--;
     print_identity(announcement, identity, sizeof(identity));
     log_info("sarracenia.flowcb.log after_accept",
-             "accepted: (lag: %.2f )  exchange: %s subtopic: %s a file with baseUrl: %.*s "
+             "accepted: (lag: %.2f )  exchange: %s subtopic: %s a file with baseUrl: %.*s%.*s "
              "relPath: %s%s%s %s",
              lag, announcement->exchange, subtopic_of(report, announcement->routing_key),
-             base_length, announcement->base_url, announcement->rel_path,
-             announcement->retrieve_path ? " retrievePath: " : "",
+             base.front_length, announcement->base_url, base.back_length, base.back,
+             announcement->rel_path, announcement->retrieve_path ? " retrievePath: " : "",
              announcement->retrieve_path ? announcement->retrieve_path : "", identity);
 }
 
@@ -220,7 +241,7 @@ void report_given_up(struct report *report, const struct job *job, const struct 
 {
     report->metrics.given_up++;
     report->metrics.rejects++;
-    log_error("sarracenia.flow do_download", "gave up %s after %d attempts: %s",
+    log_error("sarracenia.flow do_download", "gave up %." PATH_SHOWN "s after %d attempts: %s",
               job->announcement.rel_path, job->tries, err->text);
 }
 
