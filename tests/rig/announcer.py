@@ -16,6 +16,7 @@ from rig.process import wait_until
 
 PREFIXES = {"v02": "v02.post", "v03": "v03"}
 HOUR_MS = 3600 * 1000
+FRAME_MAX = 131072 - 8  # payload of a frame, as RabbitMQ's default is
 CHUNK = 500  # messages in one write to the socket
 
 
@@ -127,7 +128,8 @@ def publish_frames(exchange, message, persistent):
     method = (struct.pack(">HHH", 60, 40, 0) + short_text(exchange)
               + short_text(message.routing_key) + b"\0")
     header = struct.pack(">HHQH", 60, 0, len(message.body), flags) + properties
-    body = frame(3, message.body) if message.body else b""
+    body = b"".join(frame(3, message.body[start:start + FRAME_MAX])
+                    for start in range(0, len(message.body), FRAME_MAX))
     return frame(1, method) + frame(2, header) + body
 
 
