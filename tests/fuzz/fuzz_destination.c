@@ -7,8 +7,23 @@
 
 #define PATTERN_MAX 60 /* long ones take long to compile */
 
-enum { DIRECTORY, STRIP, FLATTEN, FILENAME, BASE_DIR, POST_BASE_DIR, PATTERN,       /* operator */
-       BASE_URL, REL_PATH, RENAME, SOURCE_NAME, EXTENSION, LINK, OLD_NAME, TEXTS }; /* stranger */
+enum {
+    DIRECTORY,
+    STRIP,
+    FLATTEN,
+    FILENAME,
+    BASE_DIR,
+    POST_BASE_DIR,
+    PATTERN, /* operator */
+    BASE_URL,
+    REL_PATH,
+    RENAME,
+    SOURCE_NAME,
+    EXTENSION,
+    LINK,
+    OLD_NAME,
+    TEXTS
+}; /* stranger */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
