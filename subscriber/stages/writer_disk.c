@@ -307,8 +307,8 @@ void disk_write(struct disk_file *file)
         disk_root_check(file->root);
     if (disk_hash(file) && open_inflight(file, from_byte) && write_bytes(file)) {
         file->marked = false;
-        disk_hash_behind(file, 2 * (int64_t)file->length);
         disk_mark(file);
+        disk_hash_behind(file, 2 * (int64_t)file->length);
     }
     file->length = 0;
     if (!file->err.kind)

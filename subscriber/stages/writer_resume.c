@@ -1,11 +1,13 @@
 /*
  * What is kept of large files whose transfer broke.
  *
- * The inflight file itself is all there is: its time of change holds the time the server told, in
- * seconds, and in the fraction a mark made of its name and size. Writing changes that time, so a
- * process that is killed between writing and marking leaves a file like any other, which is begun
- * again. After a crash of the whole machine data may be missing below a size that is right; where
- * no checksum would tell, the mark therefore holds only until the machine is started again.
+ * The inflight file itself is all there is: both its times hold the time the server told, in
+ * seconds, and in the fraction a mark made of its name and size in blocks. Writing changes the time
+ * of change; of a process that is killed between writing and marking there is the time of access
+ * still, with the mark of a little less. That is trusted only where a checksum would tell if
+ * somebody else wrote there. After a crash of the whole machine data may be missing below a size
+ * that is right; where no checksum would tell, the mark therefore holds only until the machine is
+ * started again.
  */
 #include "stages/writer_disk.h"
 
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #define BLOCK_SIZE 4096
+#define WRITE_MOST 131072 /* bytes at once, and room to spare */
 
 static char boot_id[64];
 static pthread_once_t boot_once = PTHREAD_ONCE_INIT;
@@ -35,13 +38,13 @@ static void read_boot_id(void)
 }
 
 /* Whole microseconds, which more file systems keep than nanoseconds; never 0. */
-static long print_mark(const struct disk_file *file, int64_t size_bytes)
+static long print_mark(const struct disk_file *file, int64_t blocks)
 {
     char text[400];
     uint64_t hash = 0xcbf29ce484222325u;
 
     pthread_once(&boot_once, read_boot_id);
-    snprintf(text, sizeof(text), "%s %" PRId64 " %s", file->name.inflight_name, size_bytes,
+    snprintf(text, sizeof(text), "%s %" PRId64 " %s", file->name.inflight_name, blocks,
              file->compared && file->digest ? "" : boot_id);
     for (const char *at = text; *at; at++)
         hash = (hash ^ (unsigned char)*at) * 0x100000001b3u;
@@ -55,33 +58,66 @@ static bool is_worth_it(const struct disk_file *file)
 
 void disk_mark(struct disk_file *file)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = file->last_modified_s}};
+    struct timespec times[2] = {{.tv_sec = file->last_modified_s}};
 
     if (!is_worth_it(file) || file->fd < 0)
         return;
-    times[1].tv_nsec = print_mark(file, file->size_bytes);
+    times[0].tv_nsec = print_mark(file, file->size_bytes / BLOCK_SIZE);
+    times[1] = times[0];
     file->marked = futimens(file->fd, times) == 0;
 }
 
-static bool is_partial(const struct disk_file *file, const struct stat *status)
+static bool may_be_partial(const struct disk_file *file, const struct stat *status)
 {
     return status->st_size >= DISK_PARTIAL_MIN && status->st_nlink == 1
            && status->st_uid == geteuid()
-           && (file->announced_size_bytes <= 0 || status->st_size <= file->announced_size_bytes)
-           && status->st_mtim.tv_nsec == print_mark(file, status->st_size);
+           && (file->announced_size_bytes <= 0 || status->st_size <= file->announced_size_bytes);
 }
 
-/* The last block is fetched again: no server likes to be asked for what is behind the end. */
-static void use_partial(struct disk_file *file, const struct stat *status)
+/* How many blocks the mark in the time of access stands for; 0: none. */
+static int64_t blocks_before_write(const struct disk_file *file, const struct stat *status)
 {
-    file->partial_bytes = (status->st_size - 1) / BLOCK_SIZE * BLOCK_SIZE;
-    file->partial_s = status->st_mtim.tv_sec;
+    int64_t blocks = status->st_size / BLOCK_SIZE;
+    int64_t least = (status->st_size - WRITE_MOST) / BLOCK_SIZE;
+
+    if (!file->compared || !file->digest)
+        return 0;
+    if (least < DISK_PARTIAL_MIN / BLOCK_SIZE)
+        least = DISK_PARTIAL_MIN / BLOCK_SIZE;
+    while (blocks >= least && status->st_atim.tv_nsec != print_mark(file, blocks))
+        blocks--;
+    return blocks >= least ? blocks : 0;
+}
+
+/* The last block is fetched again: no server likes to be asked for what is behind the end. Reading
+ * what is there must not change the time of access. */
+static void use_partial(struct disk_file *file, int64_t size_bytes, int64_t last_modified_s)
+{
+    file->partial_bytes = (size_bytes - 1) / BLOCK_SIZE * BLOCK_SIZE;
+    file->partial_s = last_modified_s;
     file->marked = true;
+    fcntl(file->fd, F_SETFL, O_NOATIME);
+}
+
+static bool take_partial(struct disk_file *file)
+{
+    struct stat status;
+    int64_t blocks;
+
+    if (fstat(file->fd, &status) != 0 || !may_be_partial(file, &status))
+        return false;
+    if (status.st_mtim.tv_nsec == print_mark(file, status.st_size / BLOCK_SIZE)) {
+        use_partial(file, status.st_size, status.st_mtim.tv_sec);
+        return true;
+    }
+    blocks = blocks_before_write(file, &status);
+    if (blocks)
+        use_partial(file, blocks * BLOCK_SIZE, status.st_atim.tv_sec);
+    return blocks > 0;
 }
 
 bool disk_find_partial(struct disk_file *file)
 {
-    struct stat status;
     int locked = -1;
 
     if (file->announced_size_bytes > 0 && file->announced_size_bytes < DISK_PARTIAL_MIN)
@@ -89,10 +125,8 @@ bool disk_find_partial(struct disk_file *file)
     errno = 0;
     if (disk_open_directories(file, false))
         locked = disk_lock(file, O_RDWR);
-    if (locked == 1 && fstat(file->fd, &status) == 0 && is_partial(file, &status)) {
-        use_partial(file, &status);
+    if (locked == 1 && take_partial(file))
         return true;
-    }
     file->err = (struct error){0}; /* whatever it is, writing will show it */
     file->trouble = DISK_FINE;
     if (locked < 0 && errno == EWOULDBLOCK)

@@ -228,21 +228,36 @@ static void closing_keeps_what_is_worth_it(void **state)
 
 /* ---- files that look like it ---- */
 
-enum forgery { UNTOUCHED, NEW_TIME, WHOLE_SECONDS, GREW, SHRANK, LINKED, TOO_LARGE, FORGERIES };
+enum forgery {
+    UNTOUCHED,
+    WRITING,
+    NEW_TIME,
+    WHOLE_SECONDS,
+    GREW,
+    SHRANK,
+    LINKED,
+    TOO_LARGE,
+    FORGERIES
+};
 
 static void forge(enum forgery forgery, const char *path, const char *other)
 {
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+    struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
     struct stat status;
 
     assert_int_equal(stat(path, &status), 0);
+    if (forgery == WRITING)
+        times[0].tv_nsec = UTIME_OMIT;
     if (forgery == WHOLE_SECONDS)
-        times[1] = (struct timespec){.tv_sec = LAST_MODIFIED_S};
+        times[0] = times[1] = (struct timespec){.tv_sec = LAST_MODIFIED_S};
     if (forgery == GREW || forgery == SHRANK) {
-        assert_int_equal(truncate(path, status.st_size + (forgery == GREW ? 4096 : -4096)), 0);
-        times[1] = status.st_mtim;
+        assert_int_equal(truncate(path, status.st_size + (forgery == GREW ? 262144 : -4096)), 0);
+        times[0] = times[1] = status.st_mtim;
     }
-    if (forgery == NEW_TIME || forgery == WHOLE_SECONDS || forgery == GREW || forgery == SHRANK)
+    if (forgery == WRITING)
+        assert_int_equal(truncate(path, status.st_size + 65536), 0);
+    if (forgery == WRITING || forgery == NEW_TIME || forgery == WHOLE_SECONDS || forgery == GREW
+        || forgery == SHRANK)
         assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
     if (forgery == LINKED)
         assert_int_equal(link(path, other), 0);
@@ -267,7 +282,8 @@ static void only_our_own_parts_are_used(void **state)
         if (forgery == TOO_LARGE)
             plan.size_bytes = 2 * MIB;
         file = probe_again(scene, &settings, &plan, &probed);
-        if ((probed.from_byte > 0) != (forgery == UNTOUCHED))
+        if ((probed.from_byte > 0) != (forgery == UNTOUCHED || forgery == WRITING)
+            || probed.from_byte > 3 * MIB)
             fail_msg("forgery %d: from byte %" PRId64, forgery, probed.from_byte);
         plan.size_bytes = WHOLE;
         writer_cancel(file);
