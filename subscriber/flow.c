@@ -421,7 +421,21 @@ void flow_send(struct flow *flow)
     broker_flush(flow->broker);
 }
 
+/* When nothing more is taken because of one slow server, what waits for it makes room. */
+static void make_room(struct flow *flow)
+{
+    int moved = 0;
+
+    if (job_board_open(&flow->board) >= flow->open_max || !retry_has_room(flow->retry))
+        moved = download_disperse(flow->download);
+    if (moved)
+        log_info("sr3sub.download make_room",
+                 "%d files wait too long for their server; they make room for those of others",
+                 moved);
+}
+
 void flow_tidy(struct flow *flow)
 {
     flow_keep_old(flow);
+    make_room(flow);
 }

@@ -28,7 +28,8 @@ struct flow {
     struct retry *retry;
     struct sr3_retries *sr3_retries; /* NULL: there is nothing more to come */
     struct deadlines *deadlines;     /* of the jobs that wait in hand */
-    int hand_max;                    /* so many of them */
+    int open_max;                    /* jobs that came from the broker */
+    int hand_max;                    /* so many of them may wait in hand */
     struct job_board board;
     struct list jobs;    /* all that are open, the oldest first */
     unsigned connection; /* whose deliveries can still be acked; 0: none */

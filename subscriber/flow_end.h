@@ -3,7 +3,7 @@
  * announcement is acked, handed back, tried again from the hand, or kept in the retry store.
  *
  * A delivery that waits in hand is with the broker still, the safest store there is. So the hand is
- * filled first, up to half of the prefetch; the other half is left to those that can go on. What
+ * filled first, up to a quarter of the prefetch; the rest is left to those that can go on. What
  * does not fit, or was in hand for ten minutes, moves into the retry store and is acked (a broker
  * does not let a delivery stay open for long). A job that came from there goes back there.
  */

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#define HAND_PART           4 /* of what may be open may wait in hand */
+#define HOST_PART           2 /* of it may be fetched from one server at once */
 #define LEASE_MS            30000
 #define LATEST_TTL_LEAST_MS 3600000
 
@@ -19,7 +21,8 @@ static bool open_broker(struct flow *flow, struct error *err)
 
     flow->broker = broker_open(flow->loop, &settings, err);
     broker_settings_kept_clear(&kept);
-    flow->hand_max = settings.prefetch / 2;
+    flow->open_max = settings.prefetch;
+    flow->hand_max = settings.prefetch / HAND_PART;
     return flow->broker != NULL;
 }
 
@@ -59,13 +62,22 @@ static struct download_names names_of(const struct option_list *list)
     return (struct download_names){(const char *const *)list->items, list->count};
 }
 
+/* Never so many that those of one server would be all that can be open. */
+static int transfers_per_host(const struct config *config)
+{
+    int most = config->prefetch / HOST_PART;
+
+    return most > 0 && most < config->transfers_max_per_host ? most
+                                                             : config->transfers_max_per_host;
+}
+
 static struct download *open_download(struct flow *flow, struct error *err)
 {
     const struct config *config = flow->config;
     char *known_hosts = logins_known_hosts(config->ssh_known_hosts);
     struct download_settings settings = {
         .transfers_max = config->transfers_max,
-        .transfers_max_per_host = config->transfers_max_per_host,
+        .transfers_max_per_host = transfers_per_host(config),
         .connect_timeout_ms = config->connect_timeout_ms,
         .stall_timeout_ms = config->timeout_ms,
         .total_timeout_ms = config->transfer_time_max_ms,

@@ -18,7 +18,8 @@
 #include <string.h>
 
 #define PIECE_BYTES    65536
-#define COURIERS_SPARE 32 /* for those that were recalled and are not back yet */
+#define WAIT_MOST_MS   10000 /* for a turn, when others are held up by it */
+#define COURIERS_SPARE 32    /* for those that were recalled and are not back yet */
 
 struct download {
     struct loop *loop;
@@ -148,15 +149,17 @@ static void transfer_turn_away(struct transfer *transfer)
 {
     transfer->host = NULL;
     finish_untried(transfer, download_pause_ms(transfer->download, transfer->order->request.url),
-                   "its server is in trouble and left alone");
+                   "its server is left alone for a while");
 }
 
-static void turn_away_all(struct list *transfers)
+static int turn_away_all(struct list *transfers)
 {
     struct list_link *link;
+    int count = 0;
 
-    while ((link = list_take_first(transfers)))
+    for (; (link = list_take_first(transfers)); count++)
         transfer_turn_away(LIST_ITEM(link, struct transfer, link));
+    return count;
 }
 
 /* Takes a transfer out of everything; what is left is its result. */
@@ -476,6 +479,7 @@ struct transfer *download_start(struct download *download, const struct download
     transfer->download = download;
     transfer->ticket = ticket;
     transfer->order = order_new(request);
+    transfer->asked_ms = clock_now_ms();
     transfer->host = hosts_get(download->hosts, request->url);
     if (!host_wait(transfer->host, &transfer->link)) {
         transfer_turn_away(transfer);
@@ -502,6 +506,24 @@ void download_resume(struct transfer *transfer)
 int64_t download_pause_ms(const struct download *download, const char *url)
 {
     return hosts_pause_ms(download->hosts, url);
+}
+
+static bool waits_too_long(const struct list_link *waiting)
+{
+    return clock_now_ms() - LIST_ITEM(waiting, struct transfer, link)->asked_ms >= WAIT_MOST_MS;
+}
+
+int download_disperse(struct download *download)
+{
+    struct list turned_away;
+
+    if (download->active_count >= download->settings.transfers_max)
+        return 0;
+    list_init(&turned_away);
+    hosts_disperse(download->hosts, waits_too_long, &turned_away);
+    if (!list_is_empty(&turned_away))
+        loop_again(download->loop);
+    return turn_away_all(&turned_away);
 }
 
 bool download_is_active(const struct transfer *transfer)

@@ -115,6 +115,13 @@ void download_resume(struct transfer *transfer);
 /* For how long the host of `url` is paused still, because it is in trouble; 0: it is not. */
 int64_t download_pause_ms(const struct download *download, const char *url);
 
+/*
+ * To be called when nothing more can be taken on: transfers come back untried that have waited for
+ * one slow server for long while others could run, and its host is paused for more of them. Returns
+ * how many.
+ */
+int download_disperse(struct download *download);
+
 /* False while it waits for its turn. */
 bool download_is_active(const struct transfer *transfer);
 

@@ -12,6 +12,7 @@
 #define TROUBLES_MAX   3 /* in a row, then it is paused */
 #define PAUSE_FIRST_MS 1000
 #define PAUSE_MOST_MS  60000
+#define CROWDED_MS     30000
 #define REST_MOST_MS   3600000 /* what a server may ask for */
 #define RESTING_MAX    256     /* idle hosts that are remembered for their troubles */
 
@@ -25,6 +26,7 @@ struct host {
     struct list_link resting;  /* linked while it is idle and in trouble, the oldest first */
     int troubles;              /* in a row */
     int64_t paused_until_ms;   /* steady clock; 0: it is not */
+    bool crowded;              /* that is why it is paused */
 };
 
 struct hosts {
@@ -199,6 +201,10 @@ static void trouble(struct host *host)
 void host_done(struct host *host, enum host_news news, int64_t rest_ms, struct list *turned_away)
 {
     host->active--;
+    if (news != HOST_UNKNOWN && host->crowded) {
+        host->crowded = false;
+        host->paused_until_ms = 0;
+    }
     if (news == HOST_WELL)
         host->troubles = 0;
     else if (news == HOST_TROUBLE && !pause_left_ms(host)) /* others may have failed just before */
@@ -210,6 +216,25 @@ void host_done(struct host *host, enum host_news news, int64_t rest_ms, struct l
     if (pause_left_ms(host))
         list_append_all(turned_away, &host->waiting);
     update(host);
+}
+
+static void disperse(struct host *host, struct list *turned_away)
+{
+    host->crowded = true;
+    host->paused_until_ms = clock_now_ms() + CROWDED_MS;
+    list_append_all(turned_away, &host->waiting);
+    update(host);
+}
+
+void hosts_disperse(struct hosts *hosts, host_waits_too_long *too_long, struct list *turned_away)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct host *host = hosts->buckets[i], *next; host; host = next) {
+            next = host->next;
+            if (!has_room(host) && !list_is_empty(&host->waiting)
+                && too_long(list_first(&host->waiting)))
+                disperse(host, turned_away);
+        }
 }
 
 int64_t hosts_pause_ms(const struct hosts *hosts, const char *url)

@@ -5,6 +5,8 @@
  * Hosts with something to fetch and room for it take turns, so that a slow one does not hold up the
  * others. One that fails several times in a row, or asks for a rest, is paused: nothing is fetched
  * from it for a while, longer each time; then a single transfer tries whether it is well again.
+ * One that is only slow, or says nothing at all, is left to those that are active there when too
+ * many wait for them.
  *
  * Part of download.c, whose transfers wait here.
  */
@@ -43,6 +45,16 @@ enum host_news {
  * did not. If it is paused now, what waited there is moved to `turned_away`.
  */
 void host_done(struct host *host, enum host_news news, int64_t rest_ms, struct list *turned_away);
+
+/* Whether one has waited for its turn for too long. */
+typedef bool host_waits_too_long(const struct list_link *waiting);
+
+/*
+ * Hosts at which the first in line waits for too long, though nothing is known against them, are
+ * paused for a while, and what waits there is moved to `turned_away`. What is active there goes on;
+ * the first that ends well ends the pause.
+ */
+void hosts_disperse(struct hosts *hosts, host_waits_too_long *too_long, struct list *turned_away);
 
 /* For how long the host of `url` is paused still; 0: it is not. */
 int64_t hosts_pause_ms(const struct hosts *hosts, const char *url);

@@ -252,6 +252,11 @@ void retry_stop(struct retry *retry)
     retry->stopped = true;
 }
 
+bool retry_has_room(const struct retry *retry)
+{
+    return retry->working < retry->settings.work_max;
+}
+
 int64_t retry_waiting(const struct retry *retry)
 {
     return retry->waiting;

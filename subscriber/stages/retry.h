@@ -82,5 +82,8 @@ void retry_adopt(struct retry *retry, struct retry_hold *hold,
 /* No more records, please; those that are on their way still come. */
 void retry_stop(struct retry *retry);
 
+/* False: so many are being worked on that no more are taken. */
+bool retry_has_room(const struct retry *retry);
+
 /* Records in the store, when it was asked last. */
 int64_t retry_waiting(const struct retry *retry);

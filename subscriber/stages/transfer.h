@@ -28,7 +28,7 @@ struct transfer {
     bool stopped;  /* the receiver wants no more */
     bool answered; /* download_answered() was called */
     bool has_turn; /* its bytes may be taken: those that were throttled before it had theirs */
-    int64_t from_byte, received, started_ms;
+    int64_t from_byte, received, asked_ms, started_ms;
     struct download_result result;
 };
 

@@ -171,6 +171,58 @@ static void what_servers_ask_for_has_bounds(void **state)
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, scene_open, scene_close)
 
+/* ---- crowds ---- */
+
+static bool always(const struct list_link *waiting)
+{
+    return waiting != NULL;
+}
+
+static int disperse(struct hosts *hosts)
+{
+    struct list turned_away;
+    int count = 0;
+
+    list_init(&turned_away);
+    hosts_disperse(hosts, always, &turned_away);
+    while (list_take_first(&turned_away))
+        count++;
+    return count;
+}
+
+static void done(struct waiter *waiter, enum host_news news)
+{
+    struct list turned_away;
+
+    list_init(&turned_away);
+    host_done(waiter->host, news, -1, &turned_away);
+    assert_true(list_is_empty(&turned_away));
+}
+
+/* Only those behind the active ones go, and one that ends well lets others come again. */
+static void crowds_are_dispersed(void **state)
+{
+    struct hosts *hosts = *state;
+    struct waiter waiters[5] = {0}, good = {0};
+
+    for (int i = 0; i < 4; i++)
+        assert_true(come(hosts, &waiters[i], "http://slow/x"));
+    assert_int_equal(disperse(hosts), 0); /* they have not been given a turn yet */
+    for (int i = 0; i < ACTIVE_MAX; i++)
+        assert_ptr_equal(take_turn(hosts), &waiters[i]);
+    assert_true(come(hosts, &good, "http://good/x"));
+    assert_int_equal(disperse(hosts), 2);
+    assert_true(hosts_pause_ms(hosts, "http://slow/y") > 0);
+    assert_false(come(hosts, &waiters[4], "http://slow/y"));
+    assert_ptr_equal(take_turn(hosts), &good);
+    done(&good, HOST_WELL);
+    done(&waiters[0], HOST_WELL);
+    assert_true(come(hosts, &waiters[4], "http://slow/y"));
+    assert_ptr_equal(take_turn(hosts), &waiters[4]);
+    done(&waiters[4], HOST_WELL);
+    done(&waiters[1], HOST_WELL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +231,7 @@ int main(void)
         CASE(a_paused_host_turns_away),
         CASE(one_tries_whether_it_is_well_again),
         CASE(what_servers_ask_for_has_bounds),
+        CASE(crowds_are_dispersed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
