@@ -15,6 +15,7 @@
 #define TICK_MS      1000 /* the loop turns at least this often */
 #define PATIENCE_MS  1000 /* with a store that fails, before it is said */
 #define STOP_LAST_MS 1500 /* after the grace period, for handing back */
+#define DISK_CALM_MS 5000 /* without trouble, then it is over */
 
 /* A failure of the stores: since when, until when, and whether it was said. */
 struct store_watch {
@@ -35,6 +36,7 @@ struct subscriber {
     const char *without_claims; /* what is done while their store fails */
     struct store_watch store_watch;
     bool disk_trouble_said;
+    int64_t disk_failed_ms;
     int64_t grace_ends_ms, metrics_due_ms, keep_due_ms, housekeeping_due_ms;
 };
 
@@ -122,17 +124,24 @@ static void watch_stores(struct subscriber *subscriber)
     }
 }
 
-/* A disk that takes nothing is said once; what waits for it stays with the broker. */
+/* A disk that takes nothing is said once, though a nearly full one takes a file now and then; what
+ * waits for it stays with the broker. */
 static void watch_disk(struct subscriber *subscriber)
 {
     const char *trouble = writer_trouble(subscriber->flow.writer);
+    int64_t now_ms = clock_now_ms();
 
-    if (trouble && !subscriber->disk_trouble_said)
-        log_error("sr3sub.writer watch", "%s: nothing new is taken for it until that is over",
-                  trouble);
-    else if (!trouble && subscriber->disk_trouble_said)
+    if (trouble) {
+        subscriber->disk_failed_ms = now_ms;
+        if (!subscriber->disk_trouble_said)
+            log_error("sr3sub.writer watch", "%s: nothing new is taken for it until that is over",
+                      trouble);
+        subscriber->disk_trouble_said = true;
+    } else if (subscriber->disk_trouble_said
+               && now_ms - subscriber->disk_failed_ms >= DISK_CALM_MS) {
         log_info("sr3sub.writer watch", "the disk takes files again, work goes on");
-    subscriber->disk_trouble_said = trouble != NULL;
+        subscriber->disk_trouble_said = false;
+    }
 }
 
 /* "xpublic v02.post.#, xpublic v03.#", allocated. */
