@@ -95,8 +95,9 @@ void flow_done(struct flow *flow, struct job *job)
 void flow_begin(struct flow *flow, struct job *job)
 {
     job_advance(job, JOB_CLAIMED);
-    if (!job->tries)
+    if (!job->tries && !job->begun)
         report_accepted(flow->report, job);
+    job->begun = true;
     job->busy_tries = job->tries_in_row = 0;
     if (job->op == JUDGE_DOWNLOAD)
         flow_begin_file(flow, job);

@@ -79,6 +79,7 @@ struct job {
     struct transfer *transfer;
     struct writer_file *file; /* NULL: none, or with the writer for good */
     int64_t from_byte;        /* where the bytes begin that are fetched this time */
+    bool begun;               /* once at least, and reported as accepted */
     bool acting;              /* an event is with its stage */
     bool kept;                /* what was there stays */
     bool from_content;        /* the bytes came with the announcement */
