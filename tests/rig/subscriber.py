@@ -110,6 +110,7 @@ class Subscription:
         self.cache = f"{self.folder}/cache"
         self.store = store
         self.instances = []  # all that ever ran
+        self.prefix = []  # the program is run by this command, if any
         self.env = dict(os.environ, HOME=self.folder, XDG_CONFIG_HOME=f"{self.folder}/config",
                         XDG_CACHE_HOME=self.cache, NO_PROXY="*",
                         ASAN_OPTIONS="exitcode=99:detect_leaks=1",
@@ -140,7 +141,7 @@ class Subscription:
         """sr3sub with any arguments, on the host of an instance; every run has a log of its own."""
         log_path = f"{self.folder}/{len(self.instances):03}_{log}.log"
         env = dict(self.env, XDG_CACHE_HOME=self.cache_of(number))
-        instance = Instance([program(), *args], log_path, env, self.folder, number)
+        instance = Instance([*self.prefix, program(), *args], log_path, env, self.folder, number)
         self.instances.append(instance)
         return instance
 
