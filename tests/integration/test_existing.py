@@ -213,9 +213,10 @@ def test_times_and_modes(subscribe, server, options, mode, has_time):
 @pytest.mark.parametrize("inflight, folder, start, end", [
     ("", "dir", ".file.", ".tmp"), ("inflight .tmp", "dir", "file.", ".tmp"),
     ("inflight .", "dir", ".file.", ""), ("inflight part/", "dir/part", "file.", ""),
-    ("inflight {directory}/../parts/", "../parts", "file.", "")])
-def test_inflight(subscribe, inflight, folder, start, end):
-    """Under such a name in that directory, and nowhere else, as long as it is not complete."""
+    ("inflight PARTS/", None, "file.", "")])
+def test_inflight(subscribe, tmp_path, inflight, folder, start, end):
+    """Under such a name in that directory, and nowhere else, as long as it is not complete. PARTS
+    is a directory of its own."""
     body, go_on = bytes(MEGABYTE), threading.Event()
 
     def answer(connection, request):
@@ -226,11 +227,11 @@ def test_inflight(subscribe, inflight, folder, start, end):
         return True
 
     bad = BadServer({"dir/file": answer})
-    subscription = subscribe(options=inflight)
+    subscription = subscribe(options=inflight.replace("PARTS", f"{tmp_path}/parts"))
     entry = entry_of("dir/file", body)
     subscription.announce(announce([entry], bad.url))
     subscription.start()
-    folder = os.path.normpath(f"{subscription.directory}/{folder}")
+    folder = f"{subscription.directory}/{folder}" if folder else f"{tmp_path}/parts"
 
     def parts():
         return os.path.isdir(folder) and [name for name in os.listdir(folder)
