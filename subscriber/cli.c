@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "base/log.h"
+#include "base/metrics.h"
 #include "commands/commands.h"
 #include "running.h"
 #include "settings/config.h"
@@ -50,6 +51,7 @@ static const char usage_text[] =
     "       sr3sub cleanup subscribe/NAME ... [--dangerWillRobinson=N]\n"
     "       sr3sub retry list|drop|now subscribe/NAME [PATTERN] [--json]\n"
     "       sr3sub options [--markdown | --bash]\n"
+    "       sr3sub metrics [--markdown]\n"
     "\n"
     "Subscribes to announcements of files and downloads them. The configuration is\n"
     "read from subscribe/NAME.conf below ~/.config/sr3 ($XDG_CONFIG_HOME/sr3).\n"
@@ -462,6 +464,14 @@ static enum cli_status print_options(const struct command_line *line, struct err
     return CLI_OK;
 }
 
+static enum cli_status print_metrics(const struct command_line *line, struct error *err)
+{
+    (void)line;
+    (void)err;
+    metrics_print_markdown(stdout);
+    return CLI_OK;
+}
+
 /* ---- convert ---- */
 
 static enum cli_status convert(const struct command_line *line, struct error *err)
@@ -479,9 +489,12 @@ static const struct command {
     const char *name;
     enum cli_status (*run)(const struct command_line *line, struct error *err);
 } commands[] = {
-    {"foreground", foreground}, {"options", print_options}, {"show", show},   {"check", check},
-    {"explain", explain},       {"convert", convert},       {"setup", setup}, {"declare", setup},
-    {"cleanup", cleanup},       {"retry", retry},
+    {"foreground", foreground}, {"options", print_options},
+    {"metrics", print_metrics}, {"show", show},
+    {"check", check},           {"explain", explain},
+    {"convert", convert},       {"setup", setup},
+    {"declare", setup},         {"cleanup", cleanup},
+    {"retry", retry},
 };
 
 static enum cli_status run_command(const struct command_line *line, struct error *err)

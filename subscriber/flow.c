@@ -134,13 +134,14 @@ static void judge(struct flow *flow, struct job *job, const struct envelope *env
     struct error err = {0};
 
     if (!announcement_parse(envelope, &job->announcement, &err)) {
-        report_malformed(flow->report, envelope, &err);
+        report_malformed(flow->report, job, envelope, &err);
         job_advance(job, JOB_FAILED);
         flow_finish(flow, job);
         return;
     }
     envelope_copy(envelope, &job->announcement.arena, &job->envelope);
-    report_read(flow->report);
+    if (job_is_delivery(job))
+        report_read(flow->report);
     judge_decide(flow->judge, &job->announcement, job->received_ns, &judgement);
     if (judgement.accepted)
         accept(flow, job, &judgement);
@@ -172,6 +173,7 @@ static void revive(struct flow *flow, struct retry_item *item)
     struct error err = {0};
 
     retry_adopt(flow->retry, &job->hold, item->id);
+    report_revived(flow->report);
     if (flow->stopping) {
         flow_hand_back(flow, job);
     } else if (!record_parse(item->body, item->body_size, &record, &err)) {
@@ -208,6 +210,7 @@ static void take_over(struct flow *flow)
         }
         job = begin(flow);
         job->sr3_entry = entry;
+        report_taken_over(flow->report);
         job->received_ns = record.received_ns;
         judge(flow, job, &record.envelope);
         record_clear(&record);

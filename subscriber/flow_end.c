@@ -35,6 +35,7 @@ static void acknowledge(struct flow *flow, struct job *job)
 
 static void end(struct flow *flow, struct job *job, enum job_state state)
 {
+    report_settled(flow->report, job, state);
     job_advance(job, state);
     if (state == JOB_ACKED)
         acknowledge(flow, job);
@@ -191,6 +192,7 @@ static void answer_kept(struct flow *flow, struct job *job)
         return;
     }
     acknowledge(flow, job); /* it goes on as a record */
+    report_kept_on(flow->report);
 }
 
 /* The store does not answer. Nothing is lost by waiting, nor by leaving a record where it is: it

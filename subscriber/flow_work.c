@@ -152,6 +152,7 @@ static void take_probed(struct flow *flow, const struct writer_probed *probed)
         break;
     case WRITER_REFUSED:
         job->file = NULL;
+        report_disk_failure(flow->report);
         if (probed->outcome == WRITER_NO_ROOM)
             wait_for_room(flow, job);
         else
@@ -222,9 +223,7 @@ static void take_finished(struct flow *flow, const struct download_result *resul
     struct job *job = result->ticket;
 
     job->transfer = NULL;
-    if (result->duration_ms > 0)
-        flow->report->metrics.byte_rate =
-            (double)result->size_bytes * 1000 / (double)result->duration_ms;
+    report_transfer(flow->report, result);
     if (result->fetched || writer_has_failed(job->file)) { /* which is finished for the reason */
         job_advance(job, JOB_FETCHED);
         place_surely(flow, job);
@@ -296,9 +295,11 @@ static void take_result(struct flow *flow, const struct writer_result *result)
         flow_try_later(flow, job, 0, FLOW_WAIT_ANYWHERE);
         break;
     case WRITER_NO_ROOM:
+        report_disk_failure(flow->report);
         wait_for_room(flow, job);
         break;
     case WRITER_FAILED:
+        report_disk_failure(flow->report);
         flow_settle_failure(flow, job, &result->err, false, -1);
         break;
     }

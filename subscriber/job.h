@@ -44,6 +44,18 @@ enum job_state {
     JOB_STATES
 };
 
+/* What the metrics count a job as once it has come to its end. */
+enum job_fate {
+    FATE_NONE,
+    FATE_PLACED,
+    FATE_EVENT, /* or nothing was to be done */
+    FATE_DUPLICATE,
+    FATE_OLDER,
+    FATE_REJECTED, /* also in favour of what is in place */
+    FATE_MALFORMED,
+    FATE_GIVEN_UP
+};
+
 /* How many jobs are in each state. */
 struct job_board {
     int count[JOB_STATES];
@@ -56,6 +68,7 @@ struct job {
     struct list_link link; /* in the list of open jobs */
     struct job_board *board;
     enum job_state state;
+    enum job_fate fate;
     int64_t entered_ms; /* when it came into this state, steady clock */
 
     struct announcement announcement;

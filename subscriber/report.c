@@ -19,12 +19,19 @@ static double seconds_now(void)
     return (double)clock_wall_ns() / (double)NS_PER_S;
 }
 
+static double seconds_since(int64_t wall_ns)
+{
+    return (double)(clock_wall_ns() - wall_ns) / (double)NS_PER_S;
+}
+
 void report_init(struct report *report, const struct report_settings *settings)
 {
     memset(report, 0, sizeof(*report));
     report->settings = *settings;
     report->started_ms = report->period_started_ms = clock_now_ms();
-    report->metrics.last_housekeeping_s = seconds_now();
+    report->metrics.last_housekeeping_s = report->metrics.process_start_s = seconds_now();
+    report->metrics.queued = METRIC_ABSENT;
+    report->metrics.queue_messages = report->metrics.queue_consumers = -1;
 }
 
 void report_started(const struct report *report)
@@ -43,17 +50,31 @@ void report_stopped(const struct report *report)
 void report_received(struct report *report, const struct envelope *envelope)
 {
     report->messages++;
+    report->metrics.received++;
+    report->metrics.last_received_s = seconds_now();
     report->silent_since_ms = clock_now_ms();
     report->metrics.rx_bytes += (int64_t)envelope->body.length;
 }
 
-void report_malformed(struct report *report, const struct envelope *envelope,
+void report_revived(struct report *report)
+{
+    report->metrics.revived++;
+}
+
+void report_taken_over(struct report *report)
+{
+    report->metrics.taken_over++;
+}
+
+void report_malformed(struct report *report, struct job *job, const struct envelope *envelope,
                       const struct error *err)
 {
     const struct slice *body = &envelope->body;
     int shown = body->length < BODY_SHOWN ? (int)body->length : BODY_SHOWN;
 
-    report->metrics.rx_bad++;
+    job->fate = FATE_MALFORMED;
+    if (job_is_delivery(job))
+        report->metrics.rx_bad++;
     log_error("sarracenia.moth.amqp getNewMessage",
               "malformed announcement dropped: %s (topic: %.*s, body: '%.*s%s')", err->text,
               (int)envelope->routing_key.length, envelope->routing_key.bytes, shown, body->bytes,
@@ -66,28 +87,29 @@ void report_read(struct report *report)
     report->metrics.rx_last_ns = clock_wall_ns();
 }
 
-void report_rejected(struct report *report, const struct job *job, int code, const char *reason)
+void report_rejected(struct report *report, struct job *job, int code, const char *reason)
 {
+    job->fate = FATE_REJECTED;
     report->metrics.rejects++;
     if (report->settings.rejected)
         log_info("sarracenia.flowcb.log after_accept", "%." PATH_SHOWN "s rejected: %d %s ",
                  job->announcement.rel_path, code, reason);
 }
 
-void report_duplicate(struct report *report, const struct job *job)
+void report_duplicate(struct report *report, struct job *job)
 {
+    job->fate = FATE_DUPLICATE;
     report->metrics.rejects++;
-    report->metrics.duplicates++;
     if (report->settings.duplicates)
         log_info("sarracenia.flowcb.log after_accept",
                  "%." PATH_SHOWN "s rejected: 304 Not modified 1 (nodupe check) ",
                  job->announcement.rel_path);
 }
 
-void report_older(struct report *report, const struct job *job)
+void report_older(struct report *report, struct job *job)
 {
+    job->fate = FATE_OLDER;
     report->metrics.rejects++;
-    report->metrics.older++;
     if (report->settings.rejected)
         log_info("sarracenia.flowcb.log after_accept",
                  "%." PATH_SHOWN "s rejected: 406 older than the version in place ",
@@ -140,12 +162,14 @@ static struct shown_base show_base(const char *base_url)
 void report_accepted(struct report *report, const struct job *job)
 {
     const struct announcement *announcement = &job->announcement;
-    double lag = (double)(clock_wall_ns() - announcement->pub_time_ns) / (double)NS_PER_S;
+    double lag = seconds_since(announcement->pub_time_ns);
     struct shown_base base = show_base(announcement->base_url);
     char identity[64];
 
     report->metrics.lag_total_s += lag;
     report->metrics.lag_messages++;
+    histogram_add(&report->metrics.lag, &metrics_lag_bounds, lag);
+    quantiles_add(&report->lag, lag);
     if (lag > report->metrics.lag_max_s)
         report->metrics.lag_max_s = lag;
     if (!report->settings.accepted)
@@ -168,13 +192,26 @@ static void log_done(const struct report *report, const struct job *job, const c
                  job->destination.path);
 }
 
-void report_placed(struct report *report, const struct job *job, const struct writer_result *result)
+static void count_placed(struct report *report, const struct job *job, int64_t size_bytes)
 {
+    struct metrics *metrics = &report->metrics;
+    double latency = seconds_since(job->announcement.pub_time_ns);
+
+    histogram_add(&metrics->latency, &metrics_lag_bounds, latency);
+    histogram_add(&metrics->file_size, &metrics_size_bounds, (double)size_bytes);
+    quantiles_add(&report->latency, latency);
+    metrics->transfer_rx_last_ns = clock_wall_ns();
+    metrics->last_placed_s = seconds_now();
+}
+
+void report_placed(struct report *report, struct job *job, const struct writer_result *result)
+{
+    job->fate = FATE_PLACED;
+    count_placed(report, job, result->size_bytes);
     if (!job->from_content) {
         report->metrics.transfer_rx_files++;
         report->metrics.transfer_rx_bytes += result->size_bytes - job->from_byte;
     }
-    report->metrics.transfer_rx_last_ns = clock_wall_ns();
     if (job->mismatch_accepted)
         log_warning("sr3sub.writer place",
                     "'%s' has changed since it was announced: the server gave the same bytes twice "
@@ -183,14 +220,14 @@ void report_placed(struct report *report, const struct job *job, const struct wr
     log_done(report, job, job->from_content ? "written from message" : "downloaded");
 }
 
-void report_done(struct report *report, const struct job *job, enum events_op deed)
+void report_done(struct report *report, struct job *job, enum events_op deed)
 {
     static const char *const verbs[EVENTS_OPS] = {
         [EVENTS_NOTHING] = "nothing", [EVENTS_LINK] = "linked",    [EVENTS_HLINK] = "linked",
         [EVENTS_REMOVE] = "removed",  [EVENTS_RENAME] = "renamed", [EVENTS_MKDIR] = "directory",
     };
 
-    report->metrics.events++;
+    job->fate = FATE_EVENT;
     log_done(report, job, verbs[deed]);
 }
 
@@ -237,13 +274,104 @@ void report_failed(struct report *report, const struct job *job, const struct er
                 job->tries, err->text, (double)retry_ms / 1000);
 }
 
-void report_given_up(struct report *report, const struct job *job, const struct error *err)
+void report_given_up(struct report *report, struct job *job, const struct error *err)
 {
-    report->metrics.given_up++;
+    job->fate = FATE_GIVEN_UP;
     report->metrics.rejects++;
     log_error("sarracenia.flow do_download", "gave up %." PATH_SHOWN "s after %d attempts: %s",
               job->announcement.rel_path, job->tries, err->text);
 }
+
+/* ---- transfers and ends ---- */
+
+static void count_answer(struct metrics *metrics, long status)
+{
+    int64_t *const classes[] = {&metrics->answers_2xx, &metrics->answers_3xx, &metrics->answers_4xx,
+                                &metrics->answers_5xx};
+
+    if (status >= 200 && status < 600)
+        ++*classes[status / 100 - 2];
+}
+
+static void count_failure(struct metrics *metrics, const struct download_result *result)
+{
+    if (result->timed_out)
+        metrics->failed_timeout++;
+    else if (result->unconnected)
+        metrics->failed_connect++;
+    else if (result->status >= 500)
+        metrics->failed_5xx++;
+    else if (result->status >= 400)
+        metrics->failed_4xx++;
+    else
+        metrics->failed_other++;
+}
+
+void report_transfer(struct report *report, const struct download_result *result)
+{
+    struct metrics *metrics = &report->metrics;
+
+    if (result->untried)
+        return;
+    if (result->duration_ms > 0)
+        metrics->byte_rate = (double)result->size_bytes * 1000 / (double)result->duration_ms;
+    metrics->transfers++;
+    metrics->connections_opened += result->connections;
+    metrics->connections_reused += result->status && !result->connections;
+    histogram_add(&metrics->transfer_time, &metrics_time_bounds,
+                  (double)result->duration_ms / 1000);
+    count_answer(metrics, result->status);
+    if (!result->fetched)
+        count_failure(metrics, result);
+}
+
+void report_disk_failure(struct report *report)
+{
+    report->metrics.failed_disk++;
+}
+
+static int64_t *counter_of(struct metrics *metrics, enum job_fate fate)
+{
+    switch (fate) {
+    case FATE_PLACED:
+        return &metrics->placed;
+    case FATE_DUPLICATE:
+        return &metrics->duplicates;
+    case FATE_OLDER:
+        return &metrics->older;
+    case FATE_REJECTED:
+        return &metrics->rejected;
+    case FATE_MALFORMED:
+        return &metrics->malformed;
+    case FATE_GIVEN_UP:
+        return &metrics->given_up;
+    case FATE_NONE:
+    case FATE_EVENT:
+        break;
+    }
+    return &metrics->events;
+}
+
+void report_settled(struct report *report, const struct job *job, enum job_state next)
+{
+    struct metrics *metrics = &report->metrics;
+    bool is_record = !job->ticket.connection && !job->sr3_entry;
+
+    if (next == JOB_HANDED_BACK)
+        ++*(is_record ? &metrics->kept : &metrics->handed_back);
+    else if (job->state == JOB_KEPT)
+        metrics->kept++;
+    else
+        ++*counter_of(metrics, job->fate);
+}
+
+void report_kept_on(struct report *report)
+{
+    report->metrics.kept++;
+    report->metrics.revived++;
+}
+
+/* ---- the connection ---- */
 
 static void report_add_disconnected(struct report *report)
 {
@@ -282,6 +410,20 @@ void report_silence(struct report *report, const char *bindings, int64_t silence
                 silent_ms / 1000, bindings);
 }
 
+static void count_stages(struct metrics *metrics, const struct job_board *board)
+{
+    const int *count = board->count;
+
+    metrics->in_flight = job_board_open(board);
+    metrics->claiming = count[JOB_RECEIVED] + count[JOB_ACCEPTED];
+    metrics->fetching = count[JOB_CLAIMED];
+    metrics->placing = count[JOB_FETCHED];
+    metrics->confirming = count[JOB_PLACED];
+    metrics->waiting = count[JOB_WAITING];
+    metrics->settling = metrics->in_flight - metrics->claiming - metrics->fetching
+                        - metrics->placing - metrics->confirming - metrics->waiting;
+}
+
 void report_refresh(struct report *report, const struct job_board *board, int64_t stored)
 {
     struct metrics *metrics = &report->metrics;
@@ -294,8 +436,9 @@ void report_refresh(struct report *report, const struct job_board *board, int64_
     metrics->message_rate = up_s > 0 ? (double)report->messages / up_s : 0;
     metrics->message_rate_cpu = cpu_s > 0 ? (double)report->messages / cpu_s : 0;
     metrics->download_retries = board->count[JOB_WAITING] + stored;
-    metrics->open_jobs = job_board_open(board);
-    metrics->active_transfers = board->count[JOB_CLAIMED];
+    metrics->stored_retries = stored;
+    count_stages(metrics, board);
+    metrics->process_cpu_s = cpu_s;
     if (metrics->transfer_connected) { /* as sr3: the time since the last look is added */
         metrics->transfer_connect_time_s += seconds_now() - metrics->transfer_connect_start_s;
         metrics->transfer_connect_start_s = seconds_now();
@@ -303,6 +446,26 @@ void report_refresh(struct report *report, const struct job_board *board, int64_
     if (active != metrics->transfer_connected)
         metrics->transfer_connect_start_s = active ? seconds_now() : 0;
     metrics->transfer_connected = active;
+}
+
+static void sample(struct quantiles *quantiles, double *p50, double *p95, double *p99, double *max)
+{
+    *p50 = quantiles_find(quantiles, 0.50);
+    *p95 = quantiles_find(quantiles, 0.95);
+    *p99 = quantiles_find(quantiles, 0.99);
+    *max = quantiles->max_s;
+    memset(quantiles, 0, sizeof(*quantiles));
+}
+
+void report_sample(struct report *report)
+{
+    struct metrics *metrics = &report->metrics;
+
+    sample(&report->lag, &metrics->lag_p50_s, &metrics->lag_p95_s, &metrics->lag_p99_s,
+           &metrics->lag_recent_max_s);
+    sample(&report->latency, &metrics->latency_p50_s, &metrics->latency_p95_s,
+           &metrics->latency_p99_s, &metrics->latency_recent_max_s);
+    metrics->written_s = seconds_now();
 }
 
 static void report_statistics(const struct report *report)
@@ -336,7 +499,7 @@ void report_housekeeping(struct report *report, int64_t housekeeping_ms)
                  (int)getpid(), report->settings.title, report->settings.instance);
         report_statistics(report);
     }
-    metrics_reset(metrics);
+    metrics_reset(metrics, &report->before);
     report->period_started_ms = clock_now_ms();
     metrics->last_housekeeping_s = seconds_now();
     metrics->next_housekeeping_s = metrics->last_housekeeping_s + (double)housekeeping_ms / 1000;

@@ -6,6 +6,7 @@
 
 #include "base/metrics.h"
 #include "job.h"
+#include "stages/download.h"
 
 struct report_settings {
     const char *title;        /* component/config, as the lines about the instance say it */
@@ -17,6 +18,8 @@ struct report_settings {
 struct report {
     struct report_settings settings; /* texts stay the caller's */
     struct metrics metrics;
+    struct metrics before;         /* what was counted up to the last housekeeping */
+    struct quantiles lag, latency; /* since they were sampled last */
     int64_t started_ms, period_started_ms, messages;
     double disconnected_since_s; /* seconds since 1970; 0: connected, or never was */
     int64_t silent_since_ms;     /* steady clock; meaningless while not connected */
@@ -29,23 +32,37 @@ void report_init(struct report *report, const struct report_settings *settings);
 void report_started(const struct report *report);
 
 void report_received(struct report *report, const struct envelope *envelope);
-void report_read(struct report *report);
-void report_malformed(struct report *report, const struct envelope *envelope,
+void report_revived(struct report *report);    /* out of the retry store */
+void report_taken_over(struct report *report); /* out of a queue that sr3 left */
+void report_read(struct report *report);       /* a delivery; not what came from elsewhere */
+void report_malformed(struct report *report, struct job *job, const struct envelope *envelope,
                       const struct error *err);
-void report_rejected(struct report *report, const struct job *job, int code, const char *reason);
-void report_duplicate(struct report *report, const struct job *job);
-void report_older(struct report *report, const struct job *job);
+void report_rejected(struct report *report, struct job *job, int code, const char *reason);
+void report_duplicate(struct report *report, struct job *job);
+void report_older(struct report *report, struct job *job);
 void report_accepted(struct report *report, const struct job *job);
-void report_placed(struct report *report, const struct job *job,
-                   const struct writer_result *result);
-void report_done(struct report *report, const struct job *job, enum events_op deed);
+void report_placed(struct report *report, struct job *job, const struct writer_result *result);
+void report_done(struct report *report, struct job *job, enum events_op deed); /* what is no file */
 void report_removed(struct report *report, const struct job *job, const struct error *err);
 void report_mismatch(struct report *report, const struct job *job, const struct error *err);
 void report_late(struct report *report, const struct error *err);
 void report_unsure(struct report *report, const struct job *job);
 void report_failed(struct report *report, const struct job *job, const struct error *err,
                    int64_t retry_ms);
-void report_given_up(struct report *report, const struct job *job, const struct error *err);
+void report_given_up(struct report *report, struct job *job, const struct error *err);
+
+/* A transfer has ended, well or not. */
+void report_transfer(struct report *report, const struct download_result *result);
+void report_disk_failure(struct report *report);
+
+/*
+ * The end of a job, which goes to ACKED or HANDED_BACK next. Here, and only here, its fate is
+ * counted: what came in is, at any moment, the sum of all fates and what is in flight.
+ */
+void report_settled(struct report *report, const struct job *job, enum job_state next);
+
+/* A delivery was acked because the retry store has it too; it goes on as a record. */
+void report_kept_on(struct report *report);
 
 /* Connected to the broker or not: counts losses and the time without. */
 void report_connection(struct report *report, bool connected);
@@ -58,6 +75,9 @@ void report_silence(struct report *report, const char *bindings, int64_t silence
 
 /* Brings the gauges up to date, before the metrics are used; `stored` records wait for a try. */
 void report_refresh(struct report *report, const struct job_board *board, int64_t stored);
+
+/* Takes the quantiles of what came since the last time. */
+void report_sample(struct report *report);
 
 /* The periodic lines; then the counters restart. */
 void report_housekeeping(struct report *report, int64_t housekeeping_ms);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "flow.h"
+#include "monitor.h"
 #include "settings/config.h"
 
 #include <signal.h>
@@ -27,7 +28,7 @@ struct subscriber {
     const struct config *config;
     struct loop *loop;
     struct loop_timer *timer;
-    struct metrics_file *metrics_file;
+    struct monitor *monitor;
     char *title;    /* of the subscription, in log lines */
     char *bindings; /* the same */
     struct report report;
@@ -37,7 +38,7 @@ struct subscriber {
     struct store_watch store_watch;
     bool disk_trouble_said;
     int64_t disk_failed_ms;
-    int64_t grace_ends_ms, metrics_due_ms, keep_due_ms, housekeeping_due_ms;
+    int64_t grace_ends_ms, keep_due_ms, housekeeping_due_ms;
 };
 
 /* ---- stopping ---- */
@@ -163,12 +164,6 @@ static void set_timer(struct subscriber *subscriber)
     loop_timer_set(subscriber->timer, retry_ms >= 0 && retry_ms < TICK_MS ? retry_ms : TICK_MS);
 }
 
-static void refresh(struct subscriber *subscriber)
-{
-    report_refresh(&subscriber->report, &subscriber->flow.board,
-                   retry_waiting(subscriber->flow.retry));
-}
-
 static void tidy(struct subscriber *subscriber)
 {
     const struct config *config = subscriber->config;
@@ -178,17 +173,13 @@ static void tidy(struct subscriber *subscriber)
     watch_stores(subscriber);
     watch_disk(subscriber);
     report_silence(report, subscriber->bindings, config->no_messages_warning_ms);
-    if (now_ms >= subscriber->metrics_due_ms) {
-        refresh(subscriber);
-        metrics_file_write(subscriber->metrics_file, &report->metrics);
-        subscriber->metrics_due_ms = now_ms + config->metrics_write_interval_ms;
-    }
+    monitor_step(subscriber->monitor);
     if (now_ms >= subscriber->keep_due_ms) {
         flow_tidy(&subscriber->flow);
         subscriber->keep_due_ms = now_ms + TICK_MS;
     }
     if (now_ms >= subscriber->housekeeping_due_ms) {
-        refresh(subscriber);
+        monitor_refresh(subscriber->monitor);
         report_housekeeping(report, config->housekeeping_ms);
         subscriber->housekeeping_due_ms = now_ms + config->housekeeping_ms;
     }
@@ -244,14 +235,14 @@ static bool subscriber_open(struct subscriber *subscriber, struct error *err)
     subscriber->flow.loop = loop;
     if (!flow_open(&subscriber->flow, err))
         return false;
-    subscriber->metrics_file = metrics_file_open(loop, config->metrics_path);
+    subscriber->monitor = monitor_open(loop, config, &subscriber->flow);
     return true;
 }
 
 static void subscriber_close(struct subscriber *subscriber)
 {
     flow_close(&subscriber->flow);
-    metrics_file_close(subscriber->metrics_file, &subscriber->report.metrics);
+    monitor_close(subscriber->monitor);
     loop_timer_close(subscriber->timer);
     loop_close(subscriber->loop);
     free(subscriber->title);
@@ -284,7 +275,7 @@ bool subscriber_run(const struct config *config, struct error *err)
     opened = subscriber_open(&subscriber, err);
     if (opened) {
         subscriber_loop(&subscriber);
-        refresh(&subscriber);
+        monitor_refresh(subscriber.monitor);
         report_stopped(&subscriber.report);
     }
     subscriber_close(&subscriber);

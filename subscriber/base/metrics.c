@@ -1,51 +1,95 @@
-/* This instance's counters and gauges, printed from one table. */
+/* This instance's counters and gauges, and the text of the metrics file. */
 #include "base/metrics.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/path.h"
+#include "base/metrics_table.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_NUMBER, METRIC_FLAG, METRIC_TIME };
+const struct histogram_bounds metrics_lag_bounds = {
+    12, {0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600}};
+const struct histogram_bounds metrics_time_bounds = {
+    12, {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600}};
+const struct histogram_bounds metrics_size_bounds = {12,
+                                                     {256, 1024, 4096, 16384, 65536, 262144,
+                                                      1048576, 4194304, 16777216, 67108864,
+                                                      268435456, 1073741824}};
 
-static const struct metric {
-    const char *member, *name;
-    enum metric_kind kind;
-    size_t offset, size;
-    bool reset;
-} metric_table[] = {
-#define METRIC(member_, kind_, field_, name_, reset_, help_)                                       \
+const struct metric metric_table[] = {
+#define METRIC(member_, kind_, field_, name_, reset_, unit_, family_, label_, help_)               \
     {.member = member_,                                                                            \
      .name = name_,                                                                                \
      .kind = METRIC_##kind_,                                                                       \
      .offset = offsetof(struct metrics, field_),                                                   \
      .size = sizeof(((struct metrics *)NULL)->field_),                                             \
-     .reset = reset_},
+     .reset = reset_,                                                                              \
+     .unit = unit_,                                                                                \
+     .family = family_,                                                                            \
+     .label = label_,                                                                              \
+     .help = help_},
 #include "base/metrics.def"
 };
+const size_t metric_count = COUNT_OF(metric_table);
 
-struct metrics_file {
-    struct loop *loop;
-    char *path, *temporary;
-    char *text; /* being written */
-    bool busy, failed;
-    struct error err;
+const struct metric_histogram metric_histograms[] = {
+#define HISTOGRAM(field_, bounds_, unit_, family_, help_)                                          \
+    {.offset = offsetof(struct metrics, field_),                                                   \
+     .bounds = &metrics_##bounds_,                                                                 \
+     .unit = unit_,                                                                                \
+     .family = family_,                                                                            \
+     .help = help_},
+#include "base/metrics.def"
 };
+const size_t metric_histogram_count = COUNT_OF(metric_histograms);
 
-void metrics_reset(struct metrics *metrics)
+static void add_to(const struct metric *metric, const struct metrics *metrics,
+                   struct metrics *before)
 {
-    for (size_t i = 0; i < COUNT_OF(metric_table); i++)
-        if (metric_table[i].reset)
-            memset((char *)metrics + metric_table[i].offset, 0, metric_table[i].size);
+    const char *value = (const char *)metrics + metric->offset;
+    char *sum = (char *)before + metric->offset;
+
+    if (metric->kind == METRIC_COUNTER)
+        *(int64_t *)sum += *(const int64_t *)value;
+    else if (metric->kind == METRIC_NUMBER)
+        *(double *)sum += *(const double *)value;
+}
+
+void metrics_reset(struct metrics *metrics, struct metrics *before)
+{
+    for (size_t i = 0; i < metric_count; i++) {
+        const struct metric *metric = &metric_table[i];
+
+        if (!metric->reset)
+            continue;
+        add_to(metric, metrics, before);
+        memset((char *)metrics + metric->offset, 0, metric->size);
+    }
+}
+
+bool metric_number(const struct metric *metric, const struct metrics *metrics, double *number)
+{
+    const void *value = (const char *)metrics + metric->offset;
+
+    switch (metric->kind) {
+    case METRIC_NUMBER:
+        *number = *(const double *)value;
+        return true;
+    case METRIC_FLAG:
+        *number = *(const bool *)value;
+        return true;
+    case METRIC_TIME:
+        *number = (double)*(const int64_t *)value / (double)NS_PER_S;
+        return *number > 0;
+    case METRIC_MAYBE:
+        *number = (double)*(const int64_t *)value;
+        return *number >= 0;
+    default:
+        *number = (double)*(const int64_t *)value;
+        return true;
+    }
 }
 
 static json_t *metric_value(const struct metric *metric, const struct metrics *metrics)
@@ -63,6 +107,10 @@ static json_t *metric_value(const struct metric *metric, const struct metrics *m
             return NULL;
         clock_print(*(const int64_t *)value, text);
         return json_string(text);
+    case METRIC_MAYBE:
+        if (*(const int64_t *)value == METRIC_ABSENT)
+            return NULL;
+        return json_integer(*(const int64_t *)value);
     default:
         return json_integer(*(const int64_t *)value);
     }
@@ -73,7 +121,7 @@ char *metrics_print(const struct metrics *metrics)
     json_t *object = json_object();
     char *json, *text;
 
-    for (size_t i = 0; i < COUNT_OF(metric_table); i++) {
+    for (size_t i = 0; i < metric_count; i++) {
         const struct metric *metric = &metric_table[i];
         json_t *member = json_object_get(object, metric->member);
         json_t *value = metric_value(metric, metrics);
@@ -99,88 +147,4 @@ double metrics_cpu_s(void)
     getrusage(RUSAGE_SELF, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
            + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-struct metrics_file *metrics_file_open(struct loop *loop, const char *path)
-{
-    struct metrics_file *file = memory_new(sizeof(*file));
-    const char *slash = strrchr(path, '/');
-    int directory = slash ? (int)(slash - path) + 1 : 0;
-
-    file->loop = loop;
-    file->path = memory_copy(path);
-    /* instances of other hosts or containers may, for a moment, share the name: not this one */
-    file->temporary =
-        memory_format("%.*s.%s.%d.tmp", directory, path, path + directory, (int)getpid());
-    return file;
-}
-
-static bool file_create(struct metrics_file *file, int *fd)
-{
-    char *slash = strrchr(file->path, '/');
-    int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
-
-    *fd = open(file->temporary, flags, 0644);
-    if (*fd < 0 && errno == ENOENT && slash) {
-        *slash = '\0';
-        bool made = path_make_directory(file->path, 0775, &file->err);
-        *slash = '/';
-        *fd = made ? open(file->temporary, flags, 0644) : -1;
-    }
-    return *fd >= 0;
-}
-
-static void file_write_work(void *context)
-{
-    struct metrics_file *file = context;
-    size_t length = strlen(file->text);
-    int fd;
-
-    file->err.kind = ERROR_NONE;
-    if (!file_create(file, &fd)) {
-        error_set(&file->err, ERROR_OPERATOR, "write metrics file '%s': %s", file->path,
-                  strerror(errno));
-        return;
-    }
-    if (write(fd, file->text, length) != (ssize_t)length
-        || rename(file->temporary, file->path) != 0) {
-        error_set(&file->err, ERROR_OPERATOR, "write metrics file '%s': %s", file->path,
-                  strerror(errno));
-        unlink(file->temporary);
-    }
-    close(fd);
-}
-
-static void file_write_done(void *context)
-{
-    struct metrics_file *file = context;
-
-    file->busy = false;
-    if (file->err.kind && !file->failed)
-        log_warning("sr3sub.metrics write", "%s", file->err.text);
-    file->failed = file->err.kind != ERROR_NONE;
-    memory_replace(&file->text, NULL);
-}
-
-void metrics_file_write(struct metrics_file *file, const struct metrics *metrics)
-{
-    if (file->busy)
-        return;
-    file->busy = true;
-    file->text = metrics_print(metrics);
-    loop_work(file->loop, file_write_work, file_write_done, file);
-}
-
-void metrics_file_close(struct metrics_file *file, const struct metrics *metrics)
-{
-    if (!file)
-        return;
-    while (file->busy)
-        loop_wait(file->loop);
-    metrics_file_write(file, metrics);
-    while (file->busy)
-        loop_wait(file->loop);
-    free(file->path);
-    free(file->temporary);
-    free(file);
 }

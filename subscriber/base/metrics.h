@@ -1,40 +1,49 @@
 /*
- * This instance's counters and gauges, and the metrics file that Telegraf and sr3's status read.
+ * This instance's counters and gauges, in the forms in which others read them: sr3's JSON, the
+ * text that Prometheus scrapes, and a chapter of the manual.
  *
- * The table metrics.def is the only place that knows a metric. The file's form is that of sr3 (its
- * source: sr3's metrics files). It is replaced as a whole: written under a name that does not end
- * in .json, then renamed.
+ * The table metrics.def is the only place that knows a metric.
  */
 #pragma once
 
-#include "base/loop.h"
+#include "base/error.h"
+#include "base/histogram.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+#define METRIC_ABSENT INT64_MIN /* of a MAYBE: not in the file */
 
 struct metrics {
-#define METRIC_TYPE_COUNTER                            int64_t
-#define METRIC_TYPE_GAUGE                              int64_t
-#define METRIC_TYPE_NUMBER                             double
-#define METRIC_TYPE_FLAG                               bool
-#define METRIC_TYPE_TIME                               int64_t
-#define METRIC(member, kind, field, name, reset, help) METRIC_TYPE_##kind field;
+#define METRIC_TYPE_COUNTER              int64_t
+#define METRIC_TYPE_GAUGE                int64_t
+#define METRIC_TYPE_NUMBER               double
+#define METRIC_TYPE_FLAG                 bool
+#define METRIC_TYPE_TIME                 int64_t
+#define METRIC_TYPE_MAYBE                int64_t
+#define METRIC(member, kind, field, ...) METRIC_TYPE_##kind field;
+#define HISTOGRAM(field, ...)            struct histogram field;
 #include "base/metrics.def"
 };
 
-/* Restarts what sr3 restarts at every housekeeping. */
-void metrics_reset(struct metrics *metrics);
+extern const struct histogram_bounds metrics_lag_bounds, metrics_time_bounds, metrics_size_bounds;
+
+/* Restarts what sr3 restarts at every housekeeping; what was counted is added to `before`. */
+void metrics_reset(struct metrics *metrics, struct metrics *before);
 
 /* The file's text: one JSON object and a newline. The caller's. */
 char *metrics_print(const struct metrics *metrics) MUST_CHECK;
 
+/*
+ * The text of the endpoint, in the format of Prometheus (text/plain; version=0.0.4). The caller's.
+ * Counters are those of `metrics` and `before` together; `labels`, such as `config="x"`, tells what
+ * this process is.
+ */
+char *metrics_print_prometheus(const struct metrics *metrics, const struct metrics *before,
+                               const char *labels) MUST_CHECK;
+
+/* The manual's chapter. */
+void metrics_print_markdown(FILE *out);
+
 /* CPU seconds, user and system, of this process so far. */
 double metrics_cpu_s(void);
-
-struct metrics_file;
-
-/* `path` is copied; its directory is made when missing, at the first write. */
-struct metrics_file *metrics_file_open(struct loop *loop, const char *path) MUST_CHECK;
-
-/* Writes in the pool. While an earlier write is under way, this one is left out. */
-void metrics_file_write(struct metrics_file *file, const struct metrics *metrics);
-
-/* Waits for a write under way, then writes a last time. NULL is fine. */
-void metrics_file_close(struct metrics_file *file, const struct metrics *metrics);

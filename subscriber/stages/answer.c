@@ -320,6 +320,9 @@ bool answer_finish(struct fetcher *fetcher, CURLcode code, enum host_news *news)
         check(fetcher, code, result->status, &result->err) && begin_file(fetcher, result->status);
     result->gone = result->status == 404 || result->status == 410;
     result->broken = !transfer->stopped && is_broken(code, &result->err);
+    result->timed_out = code == CURLE_OPERATION_TIMEDOUT;
+    result->unconnected = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+    curl_easy_getinfo(fetcher->easy, CURLINFO_NUM_CONNECTS, &result->connections);
     *news = news_of(fetcher, code, result->status);
     return true;
 }

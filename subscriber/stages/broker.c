@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "stages/broker_connect.h"
+#include "stages/queue_depth.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -61,6 +62,7 @@ struct broker {
     struct broker_session session;
     amqp_connection_state_t connection;
     struct list open, settled;
+    struct queue_depth depth;
 
     /* the delivery whose frames are coming in */
     bool delivering;
@@ -244,6 +246,7 @@ static void broker_connect_done(void *context)
                                     broker_socket_ready, broker);
     loop_watch_set(broker->watch, LOOP_READABLE);
     broker->readable = true; /* deliveries may have come right behind the consumer's confirmation */
+    queue_depth_begin(&broker->depth, broker->session.messages_waiting);
     loop_again(broker->loop);
 }
 
@@ -406,6 +409,10 @@ static void broker_read_method(struct broker *broker, const amqp_method_t *metho
 /* True when the frame completed a delivery. */
 static bool broker_read_frame(struct broker *broker, amqp_frame_t *frame, struct delivery *delivery)
 {
+    if (frame->channel == QUEUE_DEPTH_CHANNEL) {
+        queue_depth_read(&broker->depth, broker->connection, frame);
+        return false;
+    }
     switch (frame->frame_type) {
     case AMQP_FRAME_METHOD:
         broker_read_method(broker, &frame->payload.method);
@@ -525,11 +532,35 @@ static int broker_settle_one(struct broker *broker, struct broker_delivery *deli
     return amqp_basic_ack(broker->connection, BROKER_CHANNEL, tag, 0);
 }
 
+/* Asks in time for how much waits; false when the connection broke. */
+static bool broker_ask_depth(struct broker *broker)
+{
+    int status;
+
+    if (broker->state != BROKER_CONNECTED || broker->blocked || broker->stopping
+        || !queue_depth_is_due(&broker->depth) || !broker_can_send(broker))
+        return true;
+    status = queue_depth_ask(&broker->depth, broker->connection, broker->settings.queue);
+    if (status != AMQP_STATUS_OK)
+        broker_lost(broker, amqp_error_string2(status));
+    return status == AMQP_STATUS_OK;
+}
+
+struct broker_queue broker_queue(const struct broker *broker)
+{
+    if (broker->state != BROKER_CONNECTED)
+        return (struct broker_queue){.messages = -2, .consumers = -2};
+    return (struct broker_queue){.messages = broker->depth.messages,
+                                 .consumers = broker->depth.consumers};
+}
+
 void broker_flush(struct broker *broker)
 {
     struct list_link *link;
     int status;
 
+    if (!broker_ask_depth(broker))
+        return;
     if (broker->state != BROKER_CONNECTED || list_is_empty(&broker->settled) || broker->blocked
         || !broker_can_send(broker))
         return;

@@ -84,5 +84,16 @@ void broker_stop_consuming(struct broker *broker);
 
 bool broker_is_connected(const struct broker *broker);
 
+/*
+ * What waits in the queue and who consumes from it, as last heard: asked for when connecting and
+ * twice a minute. -1: nothing was heard on this connection, or the broker would not say; -2: not
+ * connected.
+ */
+struct broker_queue {
+    int64_t messages, consumers;
+};
+
+struct broker_queue broker_queue(const struct broker *broker);
+
 /* Number of the current or last connection; changes with each that was made. */
 unsigned broker_connection(const struct broker *broker);

@@ -32,6 +32,7 @@ struct dedupe {
     EVP_MAC_CTX *hash;
     char owner[STORE_OWNER_SIZE]; /* what the tokens of this process begin with */
     uint64_t serial;
+    struct dedupe_tally tally;
     struct list held;    /* in the order of renew_at_ms */
     struct list answers; /* not taken yet */
 
@@ -498,8 +499,23 @@ static void renew_answered(struct dedupe *dedupe, struct dedupe_claim *claim)
     }
 }
 
+static void count_answer(struct dedupe *dedupe, const struct dedupe_claim *claim)
+{
+    if (claim->question.verdict == STORE_FAILED)
+        dedupe->tally.failures++;
+    else
+        dedupe->tally.answers++;
+    dedupe->tally.waited_ms += clock_now_ms() - claim->asked_ms;
+}
+
+struct dedupe_tally dedupe_tally(const struct dedupe *dedupe)
+{
+    return dedupe->tally;
+}
+
 static void answered(struct dedupe *dedupe, struct dedupe_claim *claim)
 {
+    count_answer(dedupe, claim);
     claim->asked = false;
     switch (claim->question.action) {
     case STORE_CLAIM:

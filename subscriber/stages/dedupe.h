@@ -125,3 +125,11 @@ void dedupe_send(struct dedupe *dedupe);
  * that is settled is asked by this: dedupe_send() comes after it.
  */
 struct dedupe_claim *dedupe_take_answer(struct dedupe *dedupe);
+
+/* How the store did so far: answers, those that only said that it failed, and the time they took
+ * together. */
+struct dedupe_tally {
+    int64_t answers, failures, waited_ms;
+};
+
+struct dedupe_tally dedupe_tally(const struct dedupe *dedupe);

@@ -86,7 +86,10 @@ struct download_result {
     bool untried;           /* it was not asked for: its host is paused, for retry_after_ms still */
     bool broken;            /* the connection broke in the middle: another try may do at once */
     bool gone;              /* the server does not have this file: HTTP 404 and 410, FTP 550 ... */
+    bool timed_out;         /* the server was too slow */
+    bool unconnected;       /* it could not be reached */
     long status;            /* HTTP status; 0: none was received */
+    long connections;       /* made for it; 0: one that was there was used again */
     int64_t size_bytes;     /* received by this transfer */
     int64_t duration_ms;    /* from the start of the transfer, waiting not counted */
     int64_t retry_after_ms; /* the server asks for this delay; -1: it does not */

@@ -1,5 +1,5 @@
 /* What was made from the option table and committed is what the program prints today. */
-#include "base/memory.h"
+#include "base/metrics.h"
 #include "settings/manual.h"
 
 #include <setjmp.h>
@@ -38,6 +38,12 @@ static void manual_is_fresh(void **state)
     check_file(PROJECT_DIR "/docs/options.md", manual_print_markdown, "sr3sub options --markdown");
 }
 
+static void chapter_on_metrics_is_fresh(void **state)
+{
+    (void)state;
+    check_file(PROJECT_DIR "/docs/metrics.md", metrics_print_markdown, "sr3sub metrics --markdown");
+}
+
 static void completion_is_fresh(void **state)
 {
     (void)state;
@@ -50,6 +56,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(manual_is_fresh),
         cmocka_unit_test(completion_is_fresh),
+        cmocka_unit_test(chapter_on_metrics_is_fresh),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

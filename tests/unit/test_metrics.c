@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics_file.h"
+#include "base/metrics_history.h"
 
 #include <dirent.h>
 #include <jansson.h>
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <cmocka.h>
 
@@ -40,12 +43,14 @@ static json_t *find(json_t *object, const char *member, const char *name)
 #define VALUE_NUMBER(row)  ((row) + 0.5)
 #define VALUE_FLAG(row)    true
 #define VALUE_TIME(row)    (AT_NS + (row)*NS_PER_S)
+#define VALUE_MAYBE(row)   (row)
 
 #define FOUND_COUNTER(value) json_integer_value(value)
 #define FOUND_GAUGE(value)   json_integer_value(value)
 #define FOUND_NUMBER(value)  json_real_value(value)
 #define FOUND_FLAG(value)    json_is_true(value)
 #define FOUND_TIME(value)    found_time(value)
+#define FOUND_MAYBE(value)   json_integer_value(value)
 
 static int64_t found_time(const json_t *value)
 {
@@ -59,7 +64,7 @@ static void fill(struct metrics *metrics)
     int row = 0;
 
     memset(metrics, 0, sizeof(*metrics));
-#define METRIC(member, kind, field, name, reset, help)                                             \
+#define METRIC(member, kind, field, name, reset, ...)                                              \
     ++row;                                                                                         \
     metrics->field = VALUE_##kind(row);
 #include "base/metrics.def"
@@ -76,7 +81,7 @@ static void every_metric_is_printed(void **state)
     fill(&metrics);
     text = metrics_print(&metrics);
     object = parse(text);
-#define METRIC(member, kind, field, name, reset, help)                                             \
+#define METRIC(member, kind, field, name, reset, ...)                                              \
     ++row;                                                                                         \
     if (FOUND_##kind(find(object, member, name)) != VALUE_##kind(row))                             \
         fail_msg("%s %s is not as it was set: %s", member, name, text);
@@ -99,7 +104,8 @@ static void unknown_times_are_absent(void **state)
 #define TIMES_NUMBER  false
 #define TIMES_FLAG    false
 #define TIMES_TIME    true
-#define METRIC(member, kind, field, name, reset, help)                                             \
+#define TIMES_MAYBE   false
+#define METRIC(member, kind, field, name, reset, ...)                                              \
     if ((find(object, member, name) == NULL) != TIMES_##kind)                                      \
         fail_msg("%s %s: %s", member, name, text);
 #include "base/metrics.def"
@@ -109,42 +115,208 @@ static void unknown_times_are_absent(void **state)
 
 static void reset_restarts_what_is_counted_by_period(void **state)
 {
-    struct metrics metrics;
+    struct metrics metrics, before = {0};
     int row = 0;
 
     (void)state;
     fill(&metrics);
-    metrics_reset(&metrics);
-#define METRIC(member, kind, field, name, reset, help)                                             \
+    metrics_reset(&metrics, &before);
+#define METRIC(member, kind, field, name, reset, ...)                                              \
     ++row;                                                                                         \
     if (metrics.field != ((reset) ? 0 : VALUE_##kind(row)))                                        \
         fail_msg("%s %s is %g after the reset", member, name, (double)metrics.field);
 #include "base/metrics.def"
 }
 
-/* Consumers look them up by these names: a renamed row would go unnoticed otherwise. */
-static const struct {
-    const char *member, *name;
-} known[] = {
-    {"flow", "transferRxBytes"},        {"flow", "transferRxFiles"},
-    {"flow", "last_housekeeping"},      {"gather.message", "rxGoodCount"},
-    {"gather.message", "rxBadCount"},   {"gather.message", "connected"},
-    {"gather.message", "disconnectCount"}, {"log", "lagMax"},
-    {"log", "lagTotal"},                {"log", "lagMessageCount"},
-    {"log", "rejectCount"},             {"retry", "msgs_in_download_retry"},
-};
+/* ---- sr3's own files ---- */
 
-static void names_are_those_that_consumers_know(void **state)
+static const char *const samples[] = {"started", "transfers", "housekeeping", "stopped"};
+
+static const char *type_of(const json_t *value)
 {
-    struct metrics metrics = {0};
+    if (json_is_boolean(value))
+        return "a flag";
+    return json_is_number(value) ? "a number" : json_is_string(value) ? "a text" : "something else";
+}
+
+static void check_member(const char *sample, const char *member, json_t *theirs, json_t *ours)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(theirs, name, value)
+    {
+        json_t *found = json_object_get(ours, name);
+
+        if (!found || strcmp(type_of(value), type_of(found)) != 0)
+            fail_msg("%s: %s %s is %s, but here %s", sample, member, name, type_of(value),
+                     found ? type_of(found) : "missing");
+    }
+}
+
+static void every_field_of_sr3_is_there(void **state)
+{
+    struct metrics metrics;
+    json_t *ours;
+    char *text;
+
+    (void)state;
+    fill(&metrics);
+    text = metrics_print(&metrics);
+    ours = parse(text);
+    for (size_t i = 0; i < COUNT_OF(samples); i++) {
+        char *path = memory_format(TEST_DATA "/metrics/%s.json", samples[i]);
+        json_t *theirs = json_load_file(path, 0, NULL), *fields;
+        const char *member;
+
+        if (!theirs)
+            fail_msg("'%s' cannot be read", path);
+        json_object_foreach(theirs, member, fields)
+            check_member(path, member, fields, json_object_get(ours, member));
+        json_decref(theirs);
+        free(path);
+    }
+    json_decref(ours);
+    free(text);
+}
+
+/* What sr3's file has right after a housekeeping is 0 in ours, too, and what it keeps we keep. */
+static void sr3_restarts_the_same(void **state)
+{
+    static const struct {
+        const char *member, *name;
+        bool restarts;
+    } fields[] = {
+        {"flow", "transferRxBytes", true},
+        {"flow", "transferRxFiles", true},
+        {"flow", "transferConnectTime", true},
+        {"flow", "msgRate", false},
+        {"gather.message", "connected", false},
+        {"gather.message", "disconnectCount", true},
+        {"gather.message", "disconnectTime", true},
+        {"gather.message", "disconnectLast", true},
+        {"gather.message", "rxByteCount", true},
+        {"gather.message", "rxGoodCount", true},
+        {"gather.message", "rxBadCount", true},
+        {"gather.message", "rxLast", false},
+        {"gather.message", "brokerQueuedMessageCount", false},
+        {"retry", "msgs_in_download_retry", false},
+        {"log", "lagMax", true},
+        {"log", "lagTotal", true},
+        {"log", "lagMessageCount", true},
+        {"log", "rejectCount", true},
+        {"sarracenia.transfer", "byteRateInstant", false},
+    };
+    struct metrics metrics, before = {0};
+    json_t *object;
+    char *text;
+
+    (void)state;
+    fill(&metrics);
+    metrics_reset(&metrics, &before);
+    text = metrics_print(&metrics);
+    object = parse(text);
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        json_t *value = find(object, fields[i].member, fields[i].name);
+        bool zero = json_is_number(value) && json_number_value(value) == 0;
+
+        if (!value || zero != fields[i].restarts)
+            fail_msg("%s %s: %s", fields[i].member, fields[i].name, text);
+    }
+    json_decref(object);
+    free(text);
+}
+
+static void the_queue_is_absent_where_others_report_it(void **state)
+{
+    struct metrics metrics = {.queued = METRIC_ABSENT, .queue_messages = -2};
     char *text = metrics_print(&metrics);
     json_t *object = parse(text);
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(known); i++)
-        if (!find(object, known[i].member, known[i].name))
-            fail_msg("no %s %s in %s", known[i].member, known[i].name, text);
+    assert_null(find(object, "gather.message", "brokerQueuedMessageCount"));
+    assert_int_equal(json_integer_value(find(object, "sr3sub", "queueMessages")), -2);
     json_decref(object);
+    free(text);
+    text = metrics_print_prometheus(&metrics, &metrics, "");
+    assert_null(strstr(text, "broker_queue_messages"));
+    free(text);
+}
+
+/* ---- the endpoint ---- */
+
+static void expect_line(const char *text, const char *line)
+{
+    char *wanted = memory_format("\n%s\n", line);
+
+    if (!strstr(text, wanted))
+        fail_msg("no line '%s' in %s", line, text);
+    free(wanted);
+}
+
+static void counters_of_the_endpoint_never_restart(void **state)
+{
+    struct metrics metrics = {.received = 5, .placed = 3, .older = 2}, before = {0};
+    char *text;
+
+    (void)state;
+    metrics_reset(&metrics, &before);
+    metrics.received = 1;
+    metrics.claiming = 7;
+    metrics.paused_disk = true;
+    text = metrics_print_prometheus(&metrics, &before, "config=\"x\"");
+    expect_line(text, "# TYPE sr3sub_received_total counter");
+    expect_line(text, "sr3sub_received_total 6");
+    expect_line(text, "sr3sub_settled_total{fate=\"placed\"} 3");
+    expect_line(text, "sr3sub_settled_total{fate=\"older\"} 2");
+    expect_line(text, "# TYPE sr3sub_in_flight gauge");
+    expect_line(text, "sr3sub_in_flight{stage=\"claim\"} 7");
+    expect_line(text, "sr3sub_intake_paused{reason=\"disk\"} 1");
+    expect_line(text, "sr3sub_build_info{version=\"" SR3SUB_VERSION "\",config=\"x\"} 1");
+    free(text);
+}
+
+static void histograms_add_up(void **state)
+{
+    struct metrics metrics = {0};
+    char *text;
+
+    (void)state;
+    histogram_add(&metrics.lag, &metrics_lag_bounds, -1);
+    histogram_add(&metrics.lag, &metrics_lag_bounds, 0.5);
+    histogram_add(&metrics.lag, &metrics_lag_bounds, 0.75);
+    histogram_add(&metrics.lag, &metrics_lag_bounds, 1e9);
+    text = metrics_print_prometheus(&metrics, &metrics, "");
+    expect_line(text, "# TYPE sr3sub_lag_seconds histogram");
+    expect_line(text, "sr3sub_lag_seconds_bucket{le=\"0.5\"} 2");
+    expect_line(text, "sr3sub_lag_seconds_bucket{le=\"1\"} 3");
+    expect_line(text, "sr3sub_lag_seconds_bucket{le=\"3600\"} 3");
+    expect_line(text, "sr3sub_lag_seconds_bucket{le=\"+Inf\"} 4");
+    expect_line(text, "sr3sub_lag_seconds_count 4");
+    expect_line(text, "sr3sub_lag_seconds_sum 1000000000.25");
+    free(text);
+}
+
+/* Each family has one head, before its first row. */
+static void families_stay_together(void **state)
+{
+    struct metrics metrics;
+    const char *families[400];
+    size_t count = 0;
+    char *text, *rest;
+
+    (void)state;
+    fill(&metrics);
+    text = rest = metrics_print_prometheus(&metrics, &metrics, "");
+    for (char *line; (line = strsep(&rest, "\n"));) {
+        if (strncmp(line, "# TYPE ", 7) != 0)
+            continue;
+        families[count] = line + 7;
+        for (size_t i = 0; i < count; i++)
+            assert_string_not_equal(families[i], families[count]);
+        count++;
+    }
+    assert_true(count > 30);
     free(text);
 }
 
@@ -202,10 +374,17 @@ static void expect_alone(const struct scene *scene)
     closedir(directory);
 }
 
+static struct metrics_file *open_file(const struct scene *scene)
+{
+    struct metrics_file_settings settings = {.path = scene->path, .keep = true};
+
+    return metrics_file_open(scene->loop, &settings);
+}
+
 static void the_file_is_written_and_replaced(void **state)
 {
     struct scene *scene = *state;
-    struct metrics_file *file = metrics_file_open(scene->loop, scene->path);
+    struct metrics_file *file = open_file(scene);
     struct metrics metrics = {.transfer_rx_files = 1};
     int64_t deadline_ms = clock_now_ms() + DEADLINE_MS;
 
@@ -225,7 +404,7 @@ static void the_file_is_written_and_replaced(void **state)
 static void close_waits_for_a_write(void **state)
 {
     struct scene *scene = *state;
-    struct metrics_file *file = metrics_file_open(scene->loop, scene->path);
+    struct metrics_file *file = open_file(scene);
     struct metrics metrics = {.transfer_rx_files = 1};
 
     metrics_file_write(file, &metrics);
@@ -240,7 +419,7 @@ static void a_file_that_cannot_be_written(void **state)
 {
     struct scene *scene = *state;
     struct log_settings settings = {.level = LOG_CRITICAL};
-    struct metrics_file *file = metrics_file_open(scene->loop, scene->path);
+    struct metrics_file *file = open_file(scene);
     struct metrics metrics = {.transfer_rx_files = 1};
     struct error err = {0};
     FILE *blocker = fopen(scene->directory, "w");
@@ -252,10 +431,91 @@ static void a_file_that_cannot_be_written(void **state)
     metrics_file_close(file, &metrics);
     assert_int_equal(files_in_file(scene), -1);
     assert_int_equal(unlink(scene->directory), 0);
-    file = metrics_file_open(scene->loop, scene->path);
+    file = open_file(scene);
     metrics_file_close(file, &metrics);
     assert_int_equal(files_in_file(scene), 1);
     log_close();
+}
+
+static void the_file_goes_at_the_end(void **state)
+{
+    struct scene *scene = *state;
+    struct metrics_file_settings settings = {.path = scene->path};
+    struct metrics_file *file = metrics_file_open(scene->loop, &settings);
+    struct metrics metrics = {.transfer_rx_files = 1};
+    int64_t memory_bytes, fds;
+
+    metrics_file_process(file, &memory_bytes, &fds);
+    assert_true(memory_bytes > 100000 && fds > 2);
+    metrics_file_write(file, &metrics);
+    metrics_file_close(file, &metrics);
+    assert_int_equal(files_in_file(scene), -1);
+    assert_int_equal(rmdir(scene->directory), 0); /* it is empty */
+}
+
+/* ---- the history ---- */
+
+static void expect_history(const struct scene *scene, const char *suffix, bool there)
+{
+    char *path = memory_format("%s.%s", scene->path, suffix);
+
+    if ((access(path, F_OK) == 0) != there)
+        fail_msg("'%s' is %s", path, there ? "missing" : "there");
+    if (there)
+        unlink(path);
+    free(path);
+}
+
+static char *first_line(const struct scene *scene, const char *suffix)
+{
+    char *path = memory_format("%s.%s", scene->path, suffix), *line = memory_new(200);
+    gzFile file = gzopen(path, "rb"); /* reads what is not compressed, too */
+
+    assert_non_null(file);
+    assert_non_null(gzgets(file, line, 200));
+    gzclose(file);
+    free(path);
+    return line;
+}
+
+static void the_history_is_begun_anew_and_compressed(void **state)
+{
+    struct scene *scene = *state;
+    struct metrics_history history;
+    struct error err = {0};
+    char *line;
+
+    mkdir(scene->directory, 0700);
+    metrics_history_init(&history, scene->path, 3600000, 2);
+    for (int hour = 0; hour < 4; hour++)
+        for (int i = 0; i < 2; i++)
+            assert_true(metrics_history_append(&history, "{\"x\": 1}\n",
+                                               AT_NS + (hour * 3600 + i) * NS_PER_S, &err));
+    metrics_history_clear(&history);
+    line = first_line(scene, "20250102-0700");
+    assert_string_equal(line, "\"20250102-070312\" : {\"x\": 1},\n");
+    free(line);
+    line = first_line(scene, "20250102-0600.gz");
+    assert_string_equal(line, "\"20250102-060312\" : {\"x\": 1},\n");
+    free(line);
+    expect_history(scene, "20250102-0700", true);
+    expect_history(scene, "20250102-0600.gz", true);
+    expect_history(scene, "20250102-0600", false);
+    expect_history(scene, "20250102-0500.gz", false);
+    expect_history(scene, "20250102-0400.gz", false);
+}
+
+static void the_history_has_a_file_a_day(void **state)
+{
+    struct scene *scene = *state;
+    struct metrics_history history;
+    struct error err = {0};
+
+    mkdir(scene->directory, 0700);
+    metrics_history_init(&history, scene->path, 86400000, 5);
+    assert_true(metrics_history_append(&history, "{}\n", AT_NS, &err));
+    metrics_history_clear(&history);
+    expect_history(scene, "20250102", true);
 }
 
 static void processor_time_does_not_go_back(void **state)
@@ -275,11 +535,19 @@ int main(void)
         cmocka_unit_test(every_metric_is_printed),
         cmocka_unit_test(unknown_times_are_absent),
         cmocka_unit_test(reset_restarts_what_is_counted_by_period),
-        cmocka_unit_test(names_are_those_that_consumers_know),
+        cmocka_unit_test(every_field_of_sr3_is_there),
+        cmocka_unit_test(sr3_restarts_the_same),
+        cmocka_unit_test(the_queue_is_absent_where_others_report_it),
+        cmocka_unit_test(counters_of_the_endpoint_never_restart),
+        cmocka_unit_test(histograms_add_up),
+        cmocka_unit_test(families_stay_together),
         cmocka_unit_test(processor_time_does_not_go_back),
         CASE(the_file_is_written_and_replaced),
         CASE(close_waits_for_a_write),
         CASE(a_file_that_cannot_be_written),
+        CASE(the_file_goes_at_the_end),
+        CASE(the_history_is_begun_anew_and_compressed),
+        CASE(the_history_has_a_file_a_day),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

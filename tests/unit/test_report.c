@@ -162,7 +162,7 @@ static void drop_it(struct scene *scene)
     struct error err = {ERROR_PERMANENT, "no date"};
 
     report_received(&scene->report, &envelope);
-    report_malformed(&scene->report, &envelope, &err);
+    report_malformed(&scene->report, scene->job, &envelope, &err);
 }
 
 #define AFTER_ACCEPT HEAD "[INFO] sarracenia.flowcb.log after_accept "
@@ -186,8 +186,7 @@ static const struct {
     {find_it_placed, AFTER_ACCEPT NAME " rejected: 304 Not modified 1 (nodupe check) \n", false},
     {find_it_older, AFTER_ACCEPT NAME " rejected: 406 older than the version in place \n", false},
     {place_it,
-     HEAD "[INFO] sarracenia.flowcb.log after_work downloaded ok: /data/WXO-DD/file.xml \n",
-     false},
+     HEAD "[INFO] sarracenia.flowcb.log after_work downloaded ok: /data/WXO-DD/file.xml \n", false},
     {find_it_different,
      HEAD "[WARNING] sr3sub.writer verify 'x' is not what was announced; announced: size 12 md5 "
           "1a2b3c4d5e6f; fetching it again\n",
@@ -266,14 +265,98 @@ static void events_are_counted(void **state)
     assert_int_equal(metrics->lag_messages, 2);
     assert_true(metrics->lag_total_s == 3.0 && metrics->lag_max_s == 1.5);
     assert_int_equal(metrics->rejects, 4); /* rule, duplicate, older, given up */
-    assert_int_equal(metrics->duplicates, 1);
-    assert_int_equal(metrics->older, 1);
     assert_int_equal(metrics->mismatches, 1);
     assert_int_equal(metrics->failures, 1);
-    assert_int_equal(metrics->given_up, 1);
+    assert_int_equal(metrics->lag.count, 2);
+    assert_int_equal(metrics->latency.count, 1);
+    assert_int_equal(metrics->file_size.count, 1);
     assert_int_equal(metrics->transfer_rx_files, 1);
     assert_int_equal(metrics->transfer_rx_bytes, 12);
     assert_int_equal(metrics->transfer_rx_last_ns, AT_NS);
+}
+
+/* A fate is counted at the end, whatever was said before, and once. */
+static void fates_are_counted_at_the_end(void **state)
+{
+    static const struct {
+        void (*event)(struct scene *scene);
+        size_t counter;
+    } fates[] = {
+        {reject_it, offsetof(struct metrics, rejected)},
+        {find_it_placed, offsetof(struct metrics, duplicates)},
+        {find_it_older, offsetof(struct metrics, older)},
+        {place_it, offsetof(struct metrics, placed)},
+        {give_it_up, offsetof(struct metrics, given_up)},
+        {drop_it, offsetof(struct metrics, malformed)},
+    };
+    struct scene *scene = *state;
+    struct report *report = &scene->report;
+
+    begin(scene, &few);
+    for (size_t i = 0; i < COUNT_OF(fates); i++) {
+        const int64_t *counter = (const void *)((const char *)&report->metrics + fates[i].counter);
+
+        fates[i].event(scene);
+        assert_int_equal(*counter, 0);
+        report_settled(report, scene->job, JOB_ACKED);
+        assert_int_equal(*counter, 1);
+    }
+    scene->job->ticket.connection = 1;
+    report_settled(report, scene->job, JOB_HANDED_BACK);
+    assert_int_equal(report->metrics.handed_back, 1);
+    scene->job->ticket.connection = 0; /* from the retry store */
+    report_settled(report, scene->job, JOB_HANDED_BACK);
+    assert_int_equal(report->metrics.kept, 1);
+}
+
+static void transfers_are_counted_by_their_end(void **state)
+{
+    static const struct download_result results[] = {
+        {.fetched = true, .status = 200, .connections = 1, .duration_ms = 10, .size_bytes = 50},
+        {.fetched = true, .status = 206},
+        {.status = 404},
+        {.status = 503},
+        {.timed_out = true},
+        {.unconnected = true},
+        {.untried = true},
+        {.status = 200},
+    };
+    struct scene *scene = *state;
+    const struct metrics *metrics = &scene->report.metrics;
+
+    begin(scene, &few);
+    for (size_t i = 0; i < COUNT_OF(results); i++)
+        report_transfer(&scene->report, &results[i]);
+    assert_int_equal(metrics->transfers, 7);
+    assert_int_equal(metrics->transfer_time.count, 7);
+    assert_int_equal(metrics->answers_2xx, 3);
+    assert_int_equal(metrics->answers_4xx, 1);
+    assert_int_equal(metrics->answers_5xx, 1);
+    assert_int_equal(metrics->failed_4xx, 1);
+    assert_int_equal(metrics->failed_5xx, 1);
+    assert_int_equal(metrics->failed_timeout, 1);
+    assert_int_equal(metrics->failed_connect, 1);
+    assert_int_equal(metrics->failed_other, 1);
+    assert_int_equal(metrics->connections_opened, 1);
+    assert_int_equal(metrics->connections_reused, 4);
+    assert_true(metrics->byte_rate == 5000);
+}
+
+static void quantiles_are_of_the_last_interval(void **state)
+{
+    struct scene *scene = *state;
+    const struct metrics *metrics = &scene->report.metrics;
+
+    begin(scene, &few);
+    for (int i = 0; i < 100; i++)
+        accept_it(scene); /* lag 1.5 */
+    report_sample(&scene->report);
+    assert_true(metrics->lag_p50_s > 1.4 && metrics->lag_p50_s <= 1.5);
+    assert_true(metrics->lag_p99_s <= metrics->lag_recent_max_s);
+    assert_true(metrics->lag_recent_max_s == 1.5 && metrics->latency_p50_s == 0);
+    assert_true(metrics->written_s == (double)AT_NS / NS_PER_S);
+    report_sample(&scene->report);
+    assert_true(metrics->lag_p50_s == 0 && metrics->lag_recent_max_s == 0);
 }
 
 static void lost_connections_are_counted(void **state)
@@ -283,7 +366,7 @@ static void lost_connections_are_counted(void **state)
         bool connected;
         int losses, away_s;
     } turns[] = {
-        {0, false, 0, 0}, {5, true, 0, 0},   {10, true, 0, 0}, {20, false, 1, 0},
+        {0, false, 0, 0},  {5, true, 0, 0},   {10, true, 0, 0},   {20, false, 1, 0},
         {25, false, 1, 0}, {30, true, 1, 10}, {40, false, 2, 10}, {43, true, 2, 13},
     };
     struct scene *scene = *state;
@@ -311,8 +394,11 @@ static void gauges_follow_the_board(void **state)
     clock_hold(AT_NS + 10 * NS_PER_S, 110000);
     report_refresh(&scene->report, &board, 4);
     assert_int_equal(metrics->download_retries, 7);
-    assert_int_equal(metrics->open_jobs, 5);
-    assert_int_equal(metrics->active_transfers, 2);
+    assert_int_equal(metrics->in_flight, 5);
+    assert_int_equal(metrics->fetching, 2);
+    assert_int_equal(metrics->waiting, 3);
+    assert_int_equal(metrics->settling, 0);
+    assert_int_equal(metrics->stored_retries, 4);
     assert_true(metrics->message_rate == 5.0);
     assert_true(metrics->transfer_connected && metrics->transfer_connect_time_s == 0);
     clock_hold(AT_NS + 14 * NS_PER_S, 114000);
@@ -378,6 +464,9 @@ int main(void)
         CASE(events_are_told),
         CASE(what_changed_is_told),
         CASE(events_are_counted),
+        CASE(fates_are_counted_at_the_end),
+        CASE(transfers_are_counted_by_their_end),
+        CASE(quantiles_are_of_the_last_interval),
         CASE(lost_connections_are_counted),
         CASE(gauges_follow_the_board),
         CASE(housekeeping_sums_up_and_restarts),
