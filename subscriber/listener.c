@@ -21,6 +21,7 @@
 #define SILENCE_MAX_S   10u
 #define CLIENT_LIFE_MS  30000 /* however slowly it reads or writes */
 #define HOST_LENGTH_MAX 256
+#define TURN_MS         1000
 
 struct listener {
     struct loop *loop;
@@ -148,14 +149,14 @@ static void on_timer(void *context)
     listener->due = true;
 }
 
+/* Once a second whatever it says: after there were too many clients it must be called to accept
+ * others, and does not say so. */
 static void set_timer(struct listener *listener)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms;
+    bool known = MHD_get_timeout(listener->daemon, &wait_ms) == MHD_YES;
 
-    if (MHD_get_timeout(listener->daemon, &wait_ms) != MHD_YES)
-        loop_timer_stop(listener->timer);
-    else
-        loop_timer_set(listener->timer, wait_ms < 1000 ? (int64_t)wait_ms : 1000);
+    loop_timer_set(listener->timer, known && wait_ms < TURN_MS ? (int64_t)wait_ms : TURN_MS);
 }
 
 void listener_step(struct listener *listener)

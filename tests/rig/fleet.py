@@ -5,6 +5,7 @@ import signal
 import time
 
 from rig.announcer import announce, repeat
+from rig.metrics import check_files
 from rig.process import wait_until
 from rig.subscriber import is_sanitized
 from rig.verify import Progress, compare
@@ -59,7 +60,9 @@ class Fleet:
         any of `also`."""
         self.progress.wait(seconds)
         self.subscription.wait_queue_empty()
+        last = {instance.number for instance in self.subscription.running()}
         assert set(self.subscription.stop()) <= {0}
+        check_files(self.subscription.metrics(number) for number in last)
         outcome = compare(self.subscription.directory, self.files)
         again = self.fetched_twice()
         peak = max(instance.peak_kib for instance in self.subscription.instances)

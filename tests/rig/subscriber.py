@@ -23,6 +23,7 @@ queueName {queue}
 expire 1h
 subtopic #
 nodupe_ttl 1h
+metricsKeep on
 {options}
 """
 DOWNLOADED = "sarracenia.flowcb.log after_work downloaded ok: "
