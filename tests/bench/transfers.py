@@ -49,8 +49,8 @@ class Kind:
 
 
 KINDS = {
-    "small": Kind(5000, wanted="rate of curl at least 0.30 (group) and 0.50 (none), CPU at most 2.5 "
-                               "(none), peak below 25 MiB"),
+    "small": Kind(5000, wanted="rate of curl at least 0.30 (group) and 0.50 (none), CPU at most "
+                               "2.5 (none), peak below 25 MiB"),
     "medium": Kind(200, size=500_000),
     "big": Kind(3, size=200_000_000),
     "late": Kind(2000, late=True, wanted="at least 300 files/s (group)"),

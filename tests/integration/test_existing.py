@@ -1,5 +1,5 @@
-"""What is there already, what a file gets besides its bytes, where it is while it arrives, and files
-that are not what was announced."""
+"""What is there already, what a file gets besides its bytes, where it is while it arrives, and what
+is not what was announced. Subscriptions that differ in their options run side by side."""
 import base64
 import hashlib
 import json
@@ -189,34 +189,46 @@ def test_extended_attributes(subscribe, server):
 
 # ---- times and modes ----
 
-@pytest.mark.parametrize("options, mode, has_time", [
-    ("", 0o600, True),
-    ("timeCopy off", 0o600, False),
-    ("permCopy off", 0o644, True),
-    ("permCopy off\npermDefault 640", 0o640, True),
-    ("permDefault 640", 0o600, True)])
-def test_times_and_modes(subscribe, server, options, mode, has_time):
+MODES = {  # options: mode of the file, whether it has the announced times
+    "": (0o600, True),
+    "timeCopy off": (0o600, False),
+    "permCopy off": (0o644, True),
+    "permCopy off\npermDefault 640": (0o640, True),
+    "permDefault 640": (0o600, True)}
+
+
+def test_times_and_modes(subscribe, server):
     files = server({"dir/file": NEW})
-    subscription = subscribe(options=f"{options}\npermDirDefault 750\ninflight tmp/")
     entry = entry_of("dir/file", NEW)
     entry.mode = 0o600
-    run(subscription, files, announce([entry], files.url))
-    status = os.stat(f"{subscription.directory}/dir/file")
-    assert oct(stat.S_IMODE(status.st_mode)) == oct(mode)
-    assert (status.st_mtime_ns == status.st_atime_ns == MTIME_NS) == has_time
-    assert stat.S_IMODE(os.stat(f"{subscription.directory}/dir").st_mode) == 0o755
-    assert stat.S_IMODE(os.stat(f"{subscription.directory}/dir/tmp").st_mode) == 0o750
+    subscriptions = {options: subscribe(options=f"{options}\npermDirDefault 750\ninflight tmp/")
+                     for options in MODES}
+    for subscription in subscriptions.values():
+        subscription.announce(announce([entry], files.url))
+        subscription.start()
+    for options, subscription in subscriptions.items():
+        subscription.wait_queue_empty()
+        folder = f"{subscription.directory}/dir"
+        status = os.stat(f"{folder}/file")
+        has_time = status.st_mtime_ns == status.st_atime_ns == MTIME_NS
+        assert (oct(stat.S_IMODE(status.st_mode)), has_time) == \
+            (oct(MODES[options][0]), MODES[options][1]), options
+        assert stat.S_IMODE(os.stat(folder).st_mode) == 0o755
+        assert stat.S_IMODE(os.stat(f"{folder}/tmp").st_mode) == 0o750
 
 
 # ---- where it is while it arrives ----
 
-@pytest.mark.parametrize("inflight, folder, start, end", [
-    ("", "dir", ".file.", ".tmp"), ("inflight .tmp", "dir", "file.", ".tmp"),
-    ("inflight .", "dir", ".file.", ""), ("inflight part/", "dir/part", "file.", ""),
-    ("inflight PARTS/", None, "file.", "")])
-def test_inflight(subscribe, tmp_path, inflight, folder, start, end):
-    """Under such a name in that directory, and nowhere else, as long as it is not complete. PARTS
-    is a directory of its own."""
+INFLIGHT = {  # option: directory, how the name begins and ends; PARTS is a directory of its own
+    "": ("DATA/dir", ".file.", ".tmp"),
+    "inflight .tmp": ("DATA/dir", "file.", ".tmp"),
+    "inflight .": ("DATA/dir", ".file.", ""),
+    "inflight part/": ("DATA/dir/part", "file.", ""),
+    "inflight PARTS/": ("PARTS", "file.", "")}
+
+
+def test_inflight(subscribe, tmp_path):
+    """Under such a name in that directory, and nowhere else, as long as it is not complete."""
     body, go_on = bytes(MEGABYTE), threading.Event()
 
     def answer(connection, request):
@@ -226,25 +238,28 @@ def test_inflight(subscribe, tmp_path, inflight, folder, start, end):
         connection.sendall(body[-1000:])
         return True
 
-    bad = BadServer({"dir/file": answer})
-    subscription = subscribe(options=inflight.replace("PARTS", f"{tmp_path}/parts"))
-    entry = entry_of("dir/file", body)
-    subscription.announce(announce([entry], bad.url))
-    subscription.start()
-    folder = f"{subscription.directory}/{folder}" if folder else f"{tmp_path}/parts"
-
-    def parts():
+    def parts(subscription, folder, start, end):
+        folder = folder.replace("DATA", subscription.directory).replace("PARTS", f"{tmp_path}/p")
         return os.path.isdir(folder) and [name for name in os.listdir(folder)
                                           if name.startswith(start) and name.endswith(end)]
 
-    wait_until(parts, 20, f"a part in {folder}")
-    assert len(parts()) == 1 and len(files_below(subscription.directory)) <= 1
-    assert not os.path.exists(f"{subscription.directory}/dir/file")
+    bad = BadServer({"dir/file": answer})
+    entry = entry_of("dir/file", body)
+    subscriptions = {option: subscribe(options=option.replace("PARTS", f"{tmp_path}/p"))
+                     for option in INFLIGHT}
+    for subscription in subscriptions.values():
+        subscription.announce(announce([entry], bad.url))
+        subscription.start()
+    for option, subscription in subscriptions.items():
+        wait_until(lambda: parts(subscription, *INFLIGHT[option]), 20, f"a part of '{option}'")
+        assert len(parts(subscription, *INFLIGHT[option])) == 1
+        assert len(files_below(subscription.directory)) <= 1
+        assert not os.path.exists(f"{subscription.directory}/dir/file")
     go_on.set()
-    subscription.wait_queue_empty()
-    assert set(subscription.stop()) == {0}
-    outcome = compare(subscription.directory, [entry])
-    assert outcome.is_good() and not parts(), outcome
+    for option, subscription in subscriptions.items():
+        subscription.wait_queue_empty()
+        outcome = compare(subscription.directory, [entry])
+        assert outcome.is_good() and not parts(subscription, *INFLIGHT[option]), outcome
     bad.close()
 
 
@@ -255,23 +270,23 @@ def announced(path, size):
     return Entry(path, size, hashlib.sha512(b"?").digest(), hashlib.md5(b"?").digest(), MTIME_NS)
 
 
-@pytest.mark.parametrize("mismatch, placed", [("place", True), ("retry", False), ("reject", False)])
-def test_identity_mismatch(subscribe, server, mismatch, placed):
+def test_identity_mismatch(subscribe, server):
     """Another checksum, and another size: fetched once more, then as the option says."""
-    files = server({"checksum": NEW, "size": NEW})
-    subscription = subscribe(options=f"identityMismatch {mismatch}")
-    subscription.announce(announce([announced("checksum", len(NEW)), announced("size", 99)],
-                                   files.url))
-    subscription.start()
-    if mismatch == "retry":
-        wait_until(lambda: min(files.requests.values()) >= 3, 40, lambda: f"{files.requests}")
-    else:
-        subscription.wait_queue_empty(40)
-        assert set(files.requests.values()) == {2}
-    assert set(subscription.stop()) == {0}
-    assert files_below(subscription.directory) == ({"checksum", "size"} if placed else set())
-    if placed:
-        assert read(subscription, "checksum") == read(subscription, "size") == NEW
+    bodies = {"checksum": NEW, "size": NEW}
+    runs = {choice: (server(bodies), subscribe(options=f"identityMismatch {choice}"))
+            for choice in ("place", "retry", "reject")}
+    for files, subscription in runs.values():
+        subscription.announce(announce([announced("checksum", len(NEW)), announced("size", 99)],
+                                       files.url))
+        subscription.start()
+    for choice, (files, subscription) in runs.items():
+        if choice == "retry":
+            wait_until(lambda: min(files.requests.values()) >= 3, 40, lambda: f"{files.requests}")
+        else:
+            subscription.wait_queue_empty(40)
+            assert set(files.requests.values()) == {2}
+        assert files_below(subscription.directory) == (set(bodies) if choice == "place" else set())
+    assert read(runs["place"][1], "checksum") == read(runs["place"][1], "size") == NEW
 
 
 def test_accept_wrong_size(subscribe, server):
