@@ -1,8 +1,9 @@
-/* The command line: which command, which subscription, which options, and what is said about it. */
+/* The commands: what each of them is given, and what is said when it could not be done. */
 #include "cli.h"
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "command_line.h"
 #include "commands/commands.h"
 #include "running.h"
 #include "settings/config.h"
@@ -10,35 +11,12 @@
 #include "settings/manual.h"
 #include "subscriber.h"
 
-#include <ctype.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#define NAMES_MAX    64
-#define INSTANCE_MAX 9999
-
-/* What was typed. Texts point into argv, or into `words`. */
-struct command_line {
-    const char *action;
-    const char *names[NAMES_MAX];
-    size_t name_count;
-    const char *config; /* of --config */
-    int instance;
-    bool help, version;
-    bool bash;                         /* of the command `options` */
-    bool json, defaults;               /* of `show` */
-    bool text;                         /* of `explain` */
-    long danger;                       /* of --dangerWillRobinson */
-    struct config_argument *arguments; /* options of the configuration */
-    size_t argument_count;
-    char **words; /* copies of the parts of --name=value */
-    size_t word_count;
-};
 
 static const char usage_text[] =
     "usage: sr3sub [options] foreground subscribe/NAME\n"
@@ -79,176 +57,6 @@ static const char usage_text[] =
     "Exit status: 0 stopped by SIGTERM or SIGINT, 1 it could not begin, 2 wrong usage;\n"
     "of check: 1 there are errors; of explain: 1 there were lines that are not JSON;\n"
     "of setup, cleanup, retry: 1 not all of it could be done.\n";
-
-static bool usage_error(struct error *err, const char *what, const char *which)
-{
-    return error_set(err, ERROR_OPERATOR, "%s '%s'", what, which);
-}
-
-static void command_line_clear(struct command_line *line)
-{
-    for (size_t i = 0; i < line->word_count; i++)
-        free(line->words[i]);
-    free(line->words);
-    free(line->arguments);
-}
-
-static char *keep_word(struct command_line *line, char *word)
-{
-    line->words = memory_resize(line->words, line->word_count + 1, sizeof(*line->words));
-    line->words[line->word_count++] = word;
-    return word;
-}
-
-static bool parse_instance(struct command_line *line, const char *text, struct error *err)
-{
-    char *end;
-    long number = strtol(text, &end, 10);
-
-    if (!isdigit((unsigned char)*text) || *end || number > INSTANCE_MAX)
-        return usage_error(err, "--no wants the number of the instance, not", text);
-    line->instance = (int)number;
-    return true;
-}
-
-static bool parse_danger(struct command_line *line, const char *text, struct error *err)
-{
-    char *end;
-
-    line->danger = strtol(text, &end, 10);
-    if (!isdigit((unsigned char)*text) || *end)
-        return usage_error(err, "--dangerWillRobinson wants a number, not", text);
-    return true;
-}
-
-static void add_argument(struct command_line *line, const char *name, const char *value)
-{
-    line->arguments =
-        memory_resize(line->arguments, line->argument_count + 1, sizeof(*line->arguments));
-    line->arguments[line->argument_count++] =
-        (struct config_argument){.name = name, .value = value};
-}
-
-/* The word of the command line, not of configurations, that begins with `name`, or is it. */
-static const char *own_word(const char *name, bool whole)
-{
-    static const char *const words[] = {"help", "version",  "config", "no",   "markdown",
-                                        "bash", "defaults", "json",   "text", "dangerWillRobinson"};
-
-    for (size_t i = 0; *name && i < COUNT_OF(words); i++)
-        if (whole ? strcmp(words[i], name) == 0 : strncmp(words[i], name, strlen(name)) == 0)
-            return words[i];
-    return NULL;
-}
-
-/* The whole name of an option that may have been cut, as --logStd. NULL: none, or several. */
-static const char *complete_name(const char *typed, const char *name, struct error *err)
-{
-    const char *found;
-
-    if (strncmp(typed, "--", 2) != 0 || own_word(name, true))
-        return name;
-    switch (config_option_complete(name, &found)) {
-    case CONFIG_MATCH_ONE:
-        return found;
-    case CONFIG_MATCH_SEVERAL:
-        error_set(err, ERROR_OPERATOR, "'%s' could be several options, such as '--%s'", typed,
-                  found);
-        return NULL;
-    default:
-        found = own_word(name, false);
-        if (!found)
-            usage_error(err, "unknown option", typed);
-        return found;
-    }
-}
-
-/* The value of an option: behind its '=', or the next word unless a flag can do without it. */
-static bool take_value(char **argv, int *at, const char *name, const char *inner,
-                       const char **value, struct error *err)
-{
-    bool known = true;
-    bool wanted = strcmp(name, "config") == 0 || strcmp(name, "no") == 0
-                  || strcmp(name, "dangerWillRobinson") == 0
-                  || config_option_takes_value(name, &known);
-    const char *next = argv[*at + 1];
-
-    *value = inner;
-    if (!known)
-        return usage_error(err, "unknown option", argv[*at]);
-    if (inner)
-        return true;
-    if (wanted && !next)
-        return usage_error(err, "a value is missing behind", argv[*at]);
-    if (wanted || (next && option_is_flag_word(next)))
-        *value = argv[++*at];
-    return true;
-}
-
-/* Words that only some commands know, and that take no value. */
-static bool set_flag(struct command_line *line, const char *name)
-{
-    if (strcmp(name, "markdown") == 0)
-        line->bash = false;
-    else if (strcmp(name, "bash") == 0)
-        line->bash = true;
-    else if (strcmp(name, "json") == 0)
-        line->json = true;
-    else if (strcmp(name, "defaults") == 0)
-        line->defaults = true;
-    else if (strcmp(name, "text") == 0)
-        line->text = true;
-    else
-        return false;
-    return true;
-}
-
-static bool parse_option(struct command_line *line, char **argv, int *at, struct error *err)
-{
-    const char *text = argv[*at] + (argv[*at][1] == '-' ? 2 : 1);
-    const char *equals = strchr(text, '=');
-    const char *name =
-        equals ? keep_word(line, memory_copy_bytes(text, (size_t)(equals - text))) : text;
-    const char *value;
-
-    name = complete_name(argv[*at], name, err);
-    if (!name)
-        return false;
-    if (strcmp(argv[*at], "-h") == 0 || strcmp(name, "help") == 0)
-        return line->help = true;
-    if (strcmp(argv[*at], "-v") == 0 || strcmp(name, "version") == 0)
-        return line->version = true;
-    if (set_flag(line, name))
-        return true;
-    if (strcmp(name, "c") == 0)
-        name = "config";
-    if (!take_value(argv, at, name, equals ? equals + 1 : NULL, &value, err))
-        return false;
-    if (strcmp(name, "config") == 0)
-        line->config = value;
-    else if (strcmp(name, "no") == 0)
-        return parse_instance(line, value, err);
-    else if (strcmp(name, "dangerWillRobinson") == 0)
-        return parse_danger(line, value, err);
-    else
-        add_argument(line, name, value);
-    return true;
-}
-
-static bool command_line_parse(struct command_line *line, int argc, char **argv, struct error *err)
-{
-    for (int at = 1; at < argc; at++) {
-        if (argv[at][0] == '-' && argv[at][1]) {
-            if (!parse_option(line, argv, &at, err))
-                return false;
-        } else if (!line->action) {
-            line->action = argv[at];
-        } else if (line->name_count < NAMES_MAX) {
-            line->names[line->name_count++] = argv[at];
-        }
-    }
-    return true;
-}
 
 /* ---- foreground ---- */
 
@@ -359,8 +167,8 @@ static enum cli_status show(const struct command_line *line, struct error *err)
 static enum cli_status check(const struct command_line *line, struct error *err)
 {
     if (line->argument_count || line->config) {
-        usage_error(err, "check reads what is in files and takes no options such as",
-                    line->config ? "config" : line->arguments[0].name);
+        command_line_refuse(err, "check reads what is in files and takes no options such as",
+                            line->config ? "config" : line->arguments[0].name);
         return CLI_USAGE;
     }
     return check_run(line->names, line->name_count, stdout, err) ? CLI_OK : CLI_FAILED;
@@ -424,7 +232,7 @@ static bool parse_retry(const char *word, struct retry_request *request, struct 
             request->command = (enum retry_command)i;
             return true;
         }
-    return usage_error(err, "retry wants 'list', 'drop' or 'now', not", word ? word : "");
+    return command_line_refuse(err, "retry wants 'list', 'drop' or 'now', not", word ? word : "");
 }
 
 /* The words are: what, which configuration (unless --config said so), and the pattern. */
@@ -502,7 +310,7 @@ static enum cli_status run_command(const struct command_line *line, struct error
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(line->action, commands[i].name) == 0)
             return commands[i].run(line, err);
-    usage_error(err, "unknown action", line->action);
+    command_line_refuse(err, "unknown action", line->action);
     return CLI_USAGE;
 }
 
