@@ -28,6 +28,8 @@ static const char usage_text[] =
     "       sr3sub setup [subscribe/NAME ...]\n"
     "       sr3sub cleanup subscribe/NAME ... [--dangerWillRobinson=N]\n"
     "       sr3sub retry list|drop|now subscribe/NAME [PATTERN] [--json]\n"
+    "       sr3sub status [subscribe/NAME ...] [--watch] [--json]\n"
+    "       sr3sub health subscribe/NAME [--no K]\n"
     "       sr3sub options [--markdown | --bash]\n"
     "       sr3sub metrics [--markdown]\n"
     "\n"
@@ -54,9 +56,14 @@ static const char usage_text[] =
     "whose path matches the shell pattern. setup, cleanup and check take shell patterns\n"
     "as names; setup and check without a name take all there are.\n"
     "\n"
+    "status prints what instances do, those in containers that share the metrics directory\n"
+    "too, all of them or those that match; with --watch again and again until Ctrl-C. health\n"
+    "asks one instance whether it is alive, connected and getting on, for health checks.\n"
+    "\n"
     "Exit status: 0 stopped by SIGTERM or SIGINT, 1 it could not begin, 2 wrong usage;\n"
     "of check: 1 there are errors; of explain: 1 there were lines that are not JSON;\n"
-    "of setup, cleanup, retry: 1 not all of it could be done.\n";
+    "of setup, cleanup, retry: 1 not all of it could be done; of status: 1 there is nothing\n"
+    "of that name; of health: 1 the instance is not well, and why.\n";
 
 /* ---- foreground ---- */
 
@@ -263,6 +270,37 @@ static enum cli_status retry(const struct command_line *line, struct error *err)
     return done ? CLI_OK : CLI_FAILED;
 }
 
+/* ---- looking at running instances ---- */
+
+static enum cli_status status(const struct command_line *line, struct error *err)
+{
+    struct command_request names = settling_request(line);
+    struct status_request request = {.names = names.names,
+                                     .name_count = names.name_count,
+                                     .json = line->json,
+                                     .watch = line->watch};
+
+    if (line->argument_count) {
+        command_line_refuse(err, "status looks at what runs and takes no options such as",
+                            line->arguments[0].name);
+        return CLI_USAGE;
+    }
+    return status_run(&request, stdout, err) ? CLI_OK : CLI_FAILED;
+}
+
+static enum cli_status health(const struct command_line *line, struct error *err)
+{
+    enum cli_status status;
+    struct config *config = load(line, &status, err);
+    bool healthy;
+
+    if (!config)
+        return status;
+    healthy = health_run(config, err);
+    config_free(config);
+    return healthy ? CLI_OK : CLI_FAILED;
+}
+
 /* ---- options ---- */
 
 static enum cli_status print_options(const struct command_line *line, struct error *err)
@@ -302,7 +340,8 @@ static const struct command {
     {"check", check},           {"explain", explain},
     {"convert", convert},       {"setup", setup},
     {"declare", setup},         {"cleanup", cleanup},
-    {"retry", retry},
+    {"retry", retry},           {"status", status},
+    {"health", health},
 };
 
 static enum cli_status run_command(const struct command_line *line, struct error *err)

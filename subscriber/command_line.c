@@ -61,7 +61,7 @@ static const char *own_word(const char *name, bool whole)
 {
     static const char *const words[] = {"help",     "version", "config",   "no",
                                         "markdown", "bash",    "defaults", "json",
-                                        "text",     "watch",   "full",     "dangerWillRobinson"};
+                                        "text",     "watch",   "dangerWillRobinson"};
 
     for (size_t i = 0; *name && i < COUNT_OF(words); i++)
         if (whole ? strcmp(words[i], name) == 0 : strncmp(words[i], name, strlen(name)) == 0)
@@ -128,8 +128,6 @@ static bool set_flag(struct command_line *line, const char *name)
         line->text = true;
     else if (strcmp(name, "watch") == 0)
         line->watch = true;
-    else if (strcmp(name, "full") == 0)
-        line->full = true;
     else
         return false;
     return true;

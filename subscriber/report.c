@@ -269,6 +269,7 @@ void report_unsure(struct report *report, const struct job *job)
 void report_failed(struct report *report, const struct job *job, const struct error *err,
                    int64_t retry_ms)
 {
+    report->steps++;
     report->metrics.failures++;
     log_warning("sarracenia.flow do_download", "attempt %d failed: %s (again in %.1f s)",
                 job->tries, err->text, (double)retry_ms / 1000);
@@ -357,6 +358,7 @@ void report_settled(struct report *report, const struct job *job, enum job_state
     struct metrics *metrics = &report->metrics;
     bool is_record = !job->ticket.connection && !job->sr3_entry;
 
+    report->steps++;
     if (next == JOB_HANDED_BACK)
         ++*(is_record ? &metrics->kept : &metrics->handed_back);
     else if (job->state == JOB_KEPT)
@@ -424,6 +426,14 @@ static void count_stages(struct metrics *metrics, const struct job_board *board)
                         - metrics->placing - metrics->confirming - metrics->waiting;
 }
 
+/* What waits for another try is not under way, and may wait for long. */
+static void count_progress(struct report *report, const struct job_board *board)
+{
+    if (report->steps > report->steps_seen || job_board_open(board) <= board->count[JOB_WAITING])
+        report->metrics.progress_last_s = seconds_now();
+    report->steps_seen = report->steps;
+}
+
 void report_refresh(struct report *report, const struct job_board *board, int64_t stored)
 {
     struct metrics *metrics = &report->metrics;
@@ -432,6 +442,7 @@ void report_refresh(struct report *report, const struct job_board *board, int64_
     bool active = board->count[JOB_CLAIMED] > 0;
 
     report_add_disconnected(report);
+    count_progress(report, board);
     metrics->cpu_s = cpu_s - metrics->last_housekeeping_cpu_s;
     metrics->message_rate = up_s > 0 ? (double)report->messages / up_s : 0;
     metrics->message_rate_cpu = cpu_s > 0 ? (double)report->messages / cpu_s : 0;

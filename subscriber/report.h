@@ -24,6 +24,7 @@ struct report {
     double disconnected_since_s; /* seconds since 1970; 0: connected, or never was */
     int64_t silent_since_ms;     /* steady clock; meaningless while not connected */
     bool silence_said;
+    int64_t steps, steps_seen; /* announcements settled and tries that failed, for progressLast */
 };
 
 void report_init(struct report *report, const struct report_settings *settings);

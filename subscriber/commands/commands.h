@@ -1,6 +1,7 @@
 /*
  * The commands. show, check and explain look at a configuration and change nothing; setup, cleanup
- * and retry settle something with the broker and the stores and leave.
+ * and retry settle something with the broker and the stores and leave; status and health look at
+ * what running instances wrote.
  *
  * They stand between cli.c, which knows what was typed, and the rest of the program. Each writes to
  * the stream it is given. Those that connect wait for a bounded time, and log as the subscriber.
@@ -72,6 +73,25 @@ struct retry_request {
 /* What waits for another try: printed in the order of its due times, forgotten, or made due. */
 bool retry_run(const struct config *config, const struct retry_request *request, FILE *out,
                struct error *err) MUST_CHECK;
+
+struct status_request {
+    const char *const *names; /* shell patterns on component/name */
+    size_t name_count;        /* 0: all there are */
+    bool json;                /* an array with an object for each subscription */
+    bool watch;               /* look again and again, until a signal comes */
+};
+
+/*
+ * Prints what instances do that have a configuration, or metrics in the metrics directory. False
+ * when names were given and there is nothing of that name.
+ */
+bool status_run(const struct status_request *request, FILE *out, struct error *err) MUST_CHECK;
+
+/*
+ * Whether the instance works: its metrics are fresh, it is connected, and settles what it was
+ * given. False and why not.
+ */
+bool health_run(const struct config *config, struct error *err) MUST_CHECK;
 
 /*
  * For the commands: the names that patterns stand for, each once, as config_load() takes them; all

@@ -396,6 +396,15 @@ struct config *config_load_observed(const struct config_request *request,
     return NULL;
 }
 
+struct config *config_defaults(void)
+{
+    struct config *config = memory_new(sizeof(*config));
+
+    for (int i = 0; i < CONFIG_OPTIONS; i++)
+        config_table_set_fallback(config, config_option((enum config_option)i));
+    return config;
+}
+
 static void free_variables(struct config_variable *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

@@ -169,6 +169,12 @@ void config_free(struct config *config); /* NULL is fine */
 /* The directory of configurations, ~/.config/sr3, allocated. */
 char *config_directory(void) MUST_CHECK;
 
+/* The directory of state, ~/.cache/sr3, without what `statehost` adds, allocated. */
+char *config_state_directory(void) MUST_CHECK;
+
+/* A configuration of no file: options have their defaults, and nothing follows from them. */
+struct config *config_defaults(void) MUST_CHECK;
+
 /* Gives the process the variables of `declare env` that its environment does not have yet. */
 void config_export_environment(const struct config *config);
 

@@ -126,6 +126,11 @@ char *config_directory(void)
     return user_directory("XDG_CONFIG_HOME", ".config");
 }
 
+char *config_state_directory(void)
+{
+    return user_directory("XDG_CACHE_HOME", ".cache");
+}
+
 /* NAME.conf unless there is another; two files of one name are a question only a person answers. */
 static bool choose_file(struct config *config, struct error *err)
 {
@@ -160,7 +165,7 @@ bool config_names_find(struct config *config, struct error *err)
 
 void config_names_set_state(struct config *config)
 {
-    config->state_dir = user_directory("XDG_CACHE_HOME", ".cache");
+    config->state_dir = config_state_directory();
     if (config->statehost) {
         char *host = config_variables_host(false);
 

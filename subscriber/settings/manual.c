@@ -166,8 +166,8 @@ static const char bash_end[] =
     "        if [ \"${word#-}\" = \"$word\" ]; then\n"
     "            words=$(cd \"$configs\" 2>/dev/null && shopt -s nullglob &&\n"
     "                    printf '%s ' subscribe/*.conf subscribe/*.y*ml)\n"
-    "            words=\"foreground show check explain convert setup cleanup retry options metrics "
-    "$words\"\n"
+    "            words=\"foreground show check explain convert setup cleanup retry status health "
+    "options metrics $words\"\n"
     "            words=${words//.conf/} words=${words//.yaml/} words=${words//.yml/}\n"
     "        fi\n"
     "        ;;\n"
@@ -218,8 +218,8 @@ void manual_print_bash(FILE *out)
     print_bash_kind(out, &option_PATH, paths);
     print_bash_kind(out, &option_TEMPLATE, paths);
     fputs(bash_end, out);
-    fputs("_sr3sub_options='--config --no --json --defaults --text --dangerWillRobinson --help "
-          "--version",
+    fputs("_sr3sub_options='--config --no --json --defaults --text --watch --dangerWillRobinson "
+          "--help --version",
           out);
     for (int i = 0; i < CONFIG_OPTIONS; i++)
         if (works_on_command_line(config_option((enum config_option)i)))

@@ -160,6 +160,12 @@ static const struct {
     {{"check", "--config", "a"},
      "check reads what is in files and takes no options such as 'config'"},
 
+    {{"status", "--mirror", "on"},
+     "status looks at what runs and takes no options such as 'mirror'"},
+    {{"health"}, "health reads one configuration; name it: 'subscribe/NAME'"},
+    {{"health", "a", "b"}, "health reads one configuration; name it: 'subscribe/NAME'"},
+    {{"health", "a", "--no", "x"}, "--no wants the number of the instance, not 'x'"},
+
     {{"cleanup"}, "cleanup wants to know what; name it: 'subscribe/NAME'"},
     {{"cleanup", "a", "--dangerWillRobinson", "x"}, "--dangerWillRobinson wants a number, not 'x'"},
     {{"cleanup", "a", "--danger", "-1"}, "--dangerWillRobinson wants a number, not '-1'"},
