@@ -40,10 +40,11 @@ def pytest_sessionstart(session):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Shows the end of sr3sub's logs below a failed test."""
+    """Shows the end of sr3sub's logs below a failed test, unless they are gone: after the last test
+    everything is removed first."""
     report = (yield).get_result()
     factory = getattr(item, "funcargs", {}).get("subscribe")
-    if report.failed and factory:
+    if report.failed and factory and os.path.isdir(factory.work):
         for subscription in factory.made:
             report.sections.append((f"sr3sub, {subscription.folder}", subscription.log_tail()))
 

@@ -168,6 +168,9 @@ def test_events(subscribe, shelf):
     subscription = subscribe(places=PLACES)
     wrong = run_cases(subscription, shelf, CASES)
     assert not wrong, "\n".join(map(str, wrong))
+    tried = [line for line in subscription.instances[0].log().splitlines()
+             if "failed: remove " in line and "/v02/rmdir-of-a-full-directory/" in line]
+    assert len(tried) == 5, tried  # and then once more, which is a rejection
     linked = f"{subscription.directory}/v03/hard-link"
     assert os.path.samefile(f"{linked}/h", f"{linked}/f")
 
