@@ -52,8 +52,9 @@ class Canary:
 
 @dataclass
 class Attack:
-    """`verdict`: as in the log (rig.posts.Ending), or WAITS for another try. `place`: where below the directory something
-    is then, None for nothing at all. `mark` is in everything the log says about it."""
+    """`verdict`: as in the log (rig.posts.Ending), or WAITS for another try. `place`: where below
+    the directory something is then, None for nothing at all. `mark` is in everything the log says
+    about it."""
     mark: str
     message: Message
     verdict: str
@@ -66,7 +67,8 @@ def attack(base_url, retrieve_path, mark, verdict, place=None, path=None, wire="
     mark goes."""
     path = (path or "%").replace("%", mark)
     post = Post(path, None if "op" in more else data, at=at, **more)
-    message = {"v02": v02, "v03": v03}[wire](post, base_url if base is None else base, retrieve_path)
+    render = {"v02": v02, "v03": v03}[wire]
+    message = render(post, base_url if base is None else base, retrieve_path)
     message.routing_key = f"v02.post.{mark}"
     return Attack(mark, message, verdict, place and place.replace("%", mark))
 
