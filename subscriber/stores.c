@@ -1,5 +1,6 @@
 #include "stores.h"
 
+#include "store/redis_address.h"
 #include "store/sr3_retries.h"
 
 #include <stdlib.h>
@@ -15,6 +16,36 @@ static struct redis_settings redis_at(const struct url *url)
     return (struct redis_settings){.url = url,
                                    .connect_timeout_ms = STORES_CONNECT_TIMEOUT_MS,
                                    .command_timeout_ms = STORES_COMMAND_TIMEOUT_MS};
+}
+
+static bool check_url(const struct config *config, int driver, const struct option_url *url,
+                      enum config_option option, struct error *err)
+{
+    struct redis_address address;
+
+    if (driver != CONFIG_DRIVER_REDIS)
+        return true;
+    if (!redis_address_parse(&url->parts, &address, err))
+        return config_wrap_origin(config, option, err);
+    redis_address_clear(&address);
+    return true;
+}
+
+static bool check_claims(const struct config *config, struct error *err)
+{
+    return check_url(config, config->nodupe_driver, &config->nodupe_redis_serverurl,
+                     CONFIG_OPTION_nodupe_redis_serverurl, err);
+}
+
+static bool check_retries(const struct config *config, struct error *err)
+{
+    return check_url(config, config->retry_driver, &config->redisqueue_serverurl,
+                     CONFIG_OPTION_redisqueue_serverurl, err);
+}
+
+bool stores_check(const struct config *config, struct error *err)
+{
+    return check_claims(config, err) && check_retries(config, err);
 }
 
 struct redis_settings retry_store_redis(const struct config *config)
@@ -34,6 +65,8 @@ struct store *store_open_for(const struct config *config, struct loop *loop,
     struct store *store;
     char *path;
 
+    if (!check_claims(config, err))
+        return NULL;
     if (config->nodupe_driver == CONFIG_DRIVER_REDIS)
         return store_open_redis(loop, &redis, store_key_base(config), settings, err);
     path = embedded_path(config);
@@ -61,10 +94,14 @@ struct retry_store *retry_store_open_for(const struct config *config, struct loo
 {
     bool shared = config->retry_driver == CONFIG_DRIVER_REDIS;
     struct redis_settings redis = retry_store_redis(config);
-    char *where = shared ? retry_store_name(config) : embedded_path(config);
-    struct retry_store *store = shared ? retry_store_open_redis(loop, &redis, where, err)
-                                       : retry_store_open_sqlite(loop, where, err);
+    struct retry_store *store;
+    char *where;
 
+    if (!check_retries(config, err))
+        return NULL;
+    where = shared ? retry_store_name(config) : embedded_path(config);
+    store = shared ? retry_store_open_redis(loop, &redis, where, err)
+                   : retry_store_open_sqlite(loop, where, err);
     free(where);
     return store;
 }

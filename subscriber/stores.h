@@ -13,6 +13,9 @@
 #define STORES_CONNECT_TIMEOUT_MS 5000
 #define STORES_COMMAND_TIMEOUT_MS 5000
 
+/* Whether the URLs of the Redis that are used make sense; the error says which line does not. */
+bool stores_check(const struct config *config, struct error *err) MUST_CHECK;
+
 /* The base that the identities' hashes are made with: dedupe's key_base. */
 const char *store_key_base(const struct config *config);
 

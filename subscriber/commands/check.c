@@ -8,6 +8,7 @@
 #include "commands/check_traps.h"
 
 #include "judge.h"
+#include "stores.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,8 +72,17 @@ static void check_rules(struct check *check, const struct config *config)
     judge_close(judge);
 }
 
+static void check_stores(struct check *check, const struct config *config)
+{
+    struct error err = {0};
+
+    if (!stores_check(config, &err))
+        check_say(check, true, "%s", err.text);
+}
+
 static void check_whole(struct check *check, const struct config *config)
 {
+    check_stores(check, config);
     check_supported(check, config);
     check_rules(check, config);
     check_subtopics(check, config);

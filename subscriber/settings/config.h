@@ -178,6 +178,12 @@ struct config *config_defaults(void) MUST_CHECK;
 /* Gives the process the variables of `declare env` that its environment does not have yet. */
 void config_export_environment(const struct config *config);
 
+/*
+ * Puts "file:line: option 'name'" in front of `err`; for an option that has its default, the file
+ * is that of the configuration. Returns false.
+ */
+bool config_wrap_origin(const struct config *config, enum config_option index, struct error *err);
+
 /* Whether this version does what the option asks for; if not, the error says where and what. */
 bool config_check_option(const struct config *config, enum config_option index,
                          struct error *err) MUST_CHECK;

@@ -75,8 +75,7 @@ bool config_notes_wrap_here(const struct config *config, struct error *err)
     return false;
 }
 
-bool config_notes_wrap_origin(const struct config *config, enum config_option index,
-                              struct error *err)
+bool config_wrap_origin(const struct config *config, enum config_option index, struct error *err)
 {
     const struct config_origin *origin = &config->origins[index];
     char *place = place_print(origin->file ? origin->file : config->path, origin->line, 0);

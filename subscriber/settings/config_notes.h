@@ -27,12 +27,5 @@ void config_notes_warn_name_here(struct config *config, const char *name, const 
 /* Puts "file:line" in front of `err`. Returns false. */
 bool config_notes_wrap_here(const struct config *config, struct error *err);
 
-/*
- * Puts "file:line: option 'name'" in front of `err`; for an option that has its default, the file
- * is that of the configuration. Returns false.
- */
-bool config_notes_wrap_origin(const struct config *config, enum config_option index,
-                              struct error *err);
-
 /* A copy of `file` that lives as long as the configuration. */
 const char *config_notes_keep_file(struct config *config, const char *file);

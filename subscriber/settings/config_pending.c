@@ -15,7 +15,7 @@ static bool refuse_origin(const struct config *config, enum config_option index,
                           const char *pending, struct error *err)
 {
     error_set(err, ERROR_OPERATOR, REFUSED, pending);
-    return config_notes_wrap_origin(config, index, err);
+    return config_wrap_origin(config, index, err);
 }
 
 bool config_check_option(const struct config *config, enum config_option index, struct error *err)

@@ -30,7 +30,7 @@ static bool refuse_missing_password(const struct config *config, struct error *e
               "%s/credentials.conf",
               url->user, url->scheme, url->user, url->host, port, url->path, config->config_dir);
     free(port);
-    return config_notes_wrap_origin(config, CONFIG_OPTION_broker, err);
+    return config_wrap_origin(config, CONFIG_OPTION_broker, err);
 }
 
 static bool resolve_broker(struct config *config, struct error *err)
@@ -60,7 +60,7 @@ static bool resolve_bindings(struct config *config, struct error *err)
 {
     config_kinds_choose_exchange(config);
     if (!config->subtopics && !config_kinds_add_binding(config, "#", err))
-        return config_notes_wrap_origin(config, CONFIG_OPTION_topic_prefix, err);
+        return config_wrap_origin(config, CONFIG_OPTION_topic_prefix, err);
     if (config->subtopics && config->loader->late != CONFIG_NOT_LATE)
         config_notes_warn_origin(config, (enum config_option)config->loader->late,
                                  "has no effect behind the subtopic lines");
@@ -189,7 +189,7 @@ static bool resolve_queue(struct config *config, struct error *err)
         return true;
     error_set(err, ERROR_OPERATOR,
               "the name of the queue is longer than the 255 bytes that AMQP allows");
-    return config_notes_wrap_origin(config, CONFIG_OPTION_queue_name, err);
+    return config_wrap_origin(config, CONFIG_OPTION_queue_name, err);
 }
 
 static bool check_redis(const struct config *config, enum config_option driver_option, int driver,
@@ -199,7 +199,7 @@ static bool check_redis(const struct config *config, enum config_option driver_o
         return true;
     error_set(err, ERROR_OPERATOR, "redis needs a line such as '%s redis://host:6379/0'",
               url_option);
-    return config_notes_wrap_origin(config, driver_option, err);
+    return config_wrap_origin(config, driver_option, err);
 }
 
 static bool resolve_stores(struct config *config, struct error *err)
@@ -216,7 +216,7 @@ static bool resolve_stores(struct config *config, struct error *err)
     config->nodupe_base = base;
     if (strlen(base) > NODUPE_BASE_MAX && redis) {
         error_set(err, ERROR_OPERATOR, "'%s' is longer than 64 bytes, set a shorter one", base);
-        return config_notes_wrap_origin(config, CONFIG_OPTION_nodupe_redis_keybase, err);
+        return config_wrap_origin(config, CONFIG_OPTION_nodupe_redis_keybase, err);
     }
     if (strlen(base) > NODUPE_BASE_MAX)
         base[NODUPE_BASE_MAX] = '\0';

@@ -297,10 +297,10 @@ static void make_keys(struct redis *redis, const char *key_base)
     static const char *const kinds[KEYS] = {".claim:", ".place:", ".latest:", ":"};
 
     for (size_t i = 0; i < KEYS; i++) {
-        redis->prefixes[i] = strlen(key_base) + strlen(kinds[i]);
-        redis->keys[i] = memory_new(redis->prefixes[i] + 2 * HASH_DIGITS + 2);
-        memcpy(redis->keys[i], key_base, strlen(key_base));
-        strcpy(redis->keys[i] + strlen(key_base), kinds[i]);
+        size_t room = strlen(key_base) + strlen(kinds[i]) + 2 * HASH_DIGITS + 2;
+
+        redis->keys[i] = memory_new(room);
+        redis->prefixes[i] = (size_t)snprintf(redis->keys[i], room, "%s%s", key_base, kinds[i]);
     }
 }
 

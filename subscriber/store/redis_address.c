@@ -22,7 +22,7 @@ static bool read_database(const char *text, size_t length, int *database, struct
                          "Redis URL: the database has to be a number, as in "
                          "redis://host:6379/0");
     memcpy(digits, text, length);
-    *database = atoi(digits);
+    *database = (int)strtol(digits, NULL, 10);
     return *database <= DATABASE_MAX
            || error_set(err, ERROR_OPERATOR, "Redis URL: there is no database %d", *database);
 }

@@ -64,6 +64,15 @@ static const struct {
     {"queueName q\nmirror on\ndirectory ~\nsubtopic *.WXO-DD.radar*.#\n", true, "for whole levels"},
     {"queueName q\nmirror on\ndirectory ~\nsubtopic None\n", true, "is bound to nothing"},
 
+    /* Redis */
+    {"queueName q\nmirror on\ndirectory ~\nretry_driver redis\n"
+     "redisqueue_serverurl redis://:secret@h/x\n",
+     false,
+     "error: " SUB "t.conf:6: option 'redisqueue_serverurl': Redis URL: the database has to be a "
+     "number, as in redis://host:6379/0\n"},
+    {"queueName q\nmirror on\ndirectory ~\nretry_driver redis\n"
+     "redisqueue_serverurl redis://:secret@h/3\n", true, NULL},
+
     /* directories */
     {"queueName q\nmirror on\ndirectory ~/file/x/y\n", false,
      "error: " SUB "t.conf:4: directory '~/file/x/y': '~/file' is not a directory\n"},
