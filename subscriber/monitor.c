@@ -16,6 +16,8 @@
 #include <string.h>
 
 #define STUCK_MS 120000 /* the disk has not taken the metrics file, the pool stands still */
+#define STUCK_JOB_MS                                                                               \
+    900000 /* what is fetched is not placed, or not confirmed, though all is well */
 
 struct monitor {
     const struct config *config;
@@ -73,14 +75,27 @@ void monitor_refresh(struct monitor *monitor)
 
 /* ---- pages ---- */
 
+/* Its bytes are there, nothing is in the way, and yet it does not get on. */
+static bool is_stuck(const struct flow *flow)
+{
+    const struct list_link *link = list_first(&flow->jobs);
+    const struct job *oldest = link ? LIST_ITEM(link, struct job, link) : NULL;
+
+    return oldest && (oldest->state == JOB_FETCHED || oldest->state == JOB_PLACED)
+           && clock_now_ms() - oldest->entered_ms > STUCK_JOB_MS && !store_trouble(flow)
+           && !writer_trouble(flow->writer);
+}
+
 /* Neither the broker nor a store or a disk that others mend, but what only a restart would help. */
 static char *print_health(const struct monitor *monitor, bool *good)
 {
     int64_t busy_ms = metrics_file_busy_ms(monitor->file);
 
-    *good = busy_ms < STUCK_MS;
+    *good = busy_ms < STUCK_MS && !is_stuck(monitor->flow);
     if (*good)
         return memory_copy("ok\n");
+    if (busy_ms < STUCK_MS)
+        return memory_copy("work stands still, for no known reason\n");
     return memory_format("nothing was written to disk for %lld s, not even the metrics file\n",
                          (long long)busy_ms / 1000);
 }
