@@ -1,7 +1,7 @@
 /* The commands: what each of them is given, and what is said when it could not be done. */
 #include "cli.h"
 
-#include "base/log.h"
+#include "base/log_format.h"
 #include "base/metrics.h"
 #include "command_line.h"
 #include "commands/commands.h"
@@ -87,16 +87,38 @@ static void prepare_process(const struct config *config)
     config_export_environment(config);
 }
 
+/* A layout of the user's own; NULL: there is none, or (err) it is none. */
+static const char *own_layout(const struct config *config, struct error *err)
+{
+    struct log_format *format;
+
+    if (!config->origins[CONFIG_OPTION_log_format].file)
+        return NULL;
+    format = log_format_parse(config->log_format, err);
+    log_format_free(format);
+    return format ? config->log_format : NULL;
+}
+
 /* A file has the layout of sr3's log files, which is without the process id. */
 static bool open_log(const struct config *config, struct error *err)
 {
+    struct error refusal = {0};
     struct log_settings settings = {.level = (enum log_level)config->log_level,
                                     .path = config->log_file,
                                     .to_stdout = config->log_stdout,
                                     .mode = config->perm_log,
-                                    .with_pid = !config->log_file};
+                                    .with_pid = !config->log_file,
+                                    .format = own_layout(config, &refusal),
+                                    .json = config->log_json,
+                                    .rotate_interval_ms = config->log_rotate_interval_ms,
+                                    .rotate_count = config->log_rotate_count,
+                                    .rotate_compress = config->log_rotate_compress,
+                                    .repeat_limit = config->log_repeat_max};
+    bool opened = log_open(&settings, err);
 
-    return log_open(&settings, err);
+    if (opened && refusal.kind)
+        log_warning("sr3sub.log open", "%s; lines have the usual layout", refusal.text);
+    return opened;
 }
 
 static bool run_foreground(const struct config *config, struct error *err)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define TICK_MS      1000 /* the loop turns at least this often */
+#define LOG_TICK_MS  50   /* while a reader of the log is slow */
 #define PATIENCE_MS  1000 /* with a store that fails, before it is said */
 #define STOP_LAST_MS 1500 /* after the grace period, for handing back */
 #define DISK_CALM_MS 5000 /* without trouble, then it is over */
@@ -160,8 +161,20 @@ static char *print_bindings(const struct config *config)
 static void set_timer(struct subscriber *subscriber)
 {
     int64_t retry_ms = deadlines_next_ms(subscriber->flow.deadlines);
+    int64_t tick_ms = log_is_behind() ? LOG_TICK_MS : TICK_MS;
 
-    loop_timer_set(subscriber->timer, retry_ms >= 0 && retry_ms < TICK_MS ? retry_ms : TICK_MS);
+    loop_timer_set(subscriber->timer, retry_ms >= 0 && retry_ms < tick_ms ? retry_ms : tick_ms);
+}
+
+/* Logs that were put aside are removed and compressed in the pool. */
+static void tidy_logs(struct subscriber *subscriber)
+{
+    struct log_chore *chore;
+
+    log_flush();
+    chore = log_take_chore();
+    if (chore)
+        loop_work(subscriber->loop, log_chore_run, log_chore_end, chore);
 }
 
 static void tidy(struct subscriber *subscriber)
@@ -183,8 +196,8 @@ static void tidy(struct subscriber *subscriber)
         report_housekeeping(report, config->housekeeping_ms);
         subscriber->housekeeping_due_ms = now_ms + config->housekeeping_ms;
     }
+    tidy_logs(subscriber);
     set_timer(subscriber);
-    log_flush();
 }
 
 /* ---- open, run, close ---- */
