@@ -75,10 +75,10 @@ void report_malformed(struct report *report, struct job *job, const struct envel
     job->fate = FATE_MALFORMED;
     if (job_is_delivery(job))
         report->metrics.rx_bad++;
-    log_error("sarracenia.moth.amqp getNewMessage",
-              "malformed announcement dropped: %s (topic: %.*s, body: '%.*s%s')", err->text,
-              (int)envelope->routing_key.length, envelope->routing_key.bytes, shown, body->bytes,
-              body->length > BODY_SHOWN ? "..." : "");
+    log_fate(LOG_ERROR, "sarracenia.moth.amqp getNewMessage",
+             "malformed announcement dropped: %s (topic: %.*s, body: '%.*s%s')", err->text,
+             (int)envelope->routing_key.length, envelope->routing_key.bytes, shown, body->bytes,
+             body->length > BODY_SHOWN ? "..." : "");
 }
 
 void report_read(struct report *report)
@@ -279,8 +279,9 @@ void report_given_up(struct report *report, struct job *job, const struct error 
 {
     job->fate = FATE_GIVEN_UP;
     report->metrics.rejects++;
-    log_error("sarracenia.flow do_download", "gave up %." PATH_SHOWN "s after %d attempts: %s",
-              job->announcement.rel_path, job->tries, err->text);
+    log_fate(LOG_ERROR, "sarracenia.flow do_download",
+             "gave up %." PATH_SHOWN "s after %d attempts: %s", job->announcement.rel_path,
+             job->tries, err->text);
 }
 
 /* ---- transfers and ends ---- */

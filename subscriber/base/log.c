@@ -242,7 +242,7 @@ static void add_repeats(bool all)
     }
 }
 
-void log_write_line(enum log_level level, const char *file, int line, const char *where,
+void log_write_line(enum log_level level, bool fate, const char *file, int line, const char *where,
                     const char *format, ...)
 {
     char text[LOG_MESSAGE_MAX];
@@ -256,11 +256,12 @@ void log_write_line(enum log_level level, const char *file, int line, const char
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     hide_passwords(text);
-    if (!log_repeat_passes(&logger.repeat, &record, format, logger.repeat_limit, clock_now_ms()))
+    if (!fate
+        && !log_repeat_passes(&logger.repeat, &record, format, logger.repeat_limit, clock_now_ms()))
         return;
     record.wall_ns = clock_wall_ns();
     add(&record);
-    if (level >= LOG_ERROR || !logger.open)
+    if ((level >= LOG_ERROR && !fate) || !logger.open)
         log_flush();
 }
 

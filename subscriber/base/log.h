@@ -4,14 +4,15 @@
  *     2026-11-21 10:21:41,719 [INFO] 10 sarracenia.flowcb.log after_accept accepted: (lag: 0.42 )
  * ...
  *
- * `where` is "module function" as sr3 prints it (spec: its log lines are grepped by module name);
+ * `where` is "module function" as sr3 prints it (its log lines are grepped by module name);
  * events that sr3 does not have say "sr3sub.module function". Lines are gathered and written by
- * log_flush(), once per turn of the loop; ERROR and worse are written at once.
+ * log_flush(), once per turn of the loop; ERROR and worse are written at once, unless they tell the
+ * fate of an announcement (log_fate()).
  *
  * Control characters in a message are printed as \xNN, so that one event stays one line; passwords
  * in URLs are replaced by ***. Warnings and errors that come in numbers are counted instead of
- * being written one by one (base/log_repeat.h). A reader that does not read never makes the program
- * wait (base/log_output.h); what was dropped then is told when it reads again.
+ * being written one by one (base/log_repeat.h), fates never. A reader that does not read never
+ * makes the program wait (base/log_output.h); what was dropped then is told when it reads again.
  */
 #pragma once
 
@@ -42,8 +43,8 @@ bool log_open(const struct log_settings *settings, struct error *err) MUST_CHECK
 bool log_reopen(struct error *err) MUST_CHECK;
 
 bool log_writes(enum log_level level);
-void log_write_line(enum log_level level, const char *file, int line, const char *where,
-                    const char *format, ...) PRINTF_LIKE(5, 6);
+void log_write_line(enum log_level level, bool fate, const char *file, int line, const char *where,
+                    const char *format, ...) PRINTF_LIKE(6, 7);
 void log_flush(void); /* also rotates, when it is time */
 void log_close(void);
 bool log_is_behind(void); /* a reader is slow: log_flush() should be called soon */
@@ -59,7 +60,11 @@ void log_chore_end(void *chore);
 /* "debug", "info", ...; false if `name` is none of them. Letter case does not matter. */
 bool log_level_parse(const char *name, enum log_level *level);
 
-#define log_line(level, where, ...) log_write_line(level, __FILE__, __LINE__, where, __VA_ARGS__)
+#define log_line(level, where, ...)                                                                \
+    log_write_line(level, false, __FILE__, __LINE__, where, __VA_ARGS__)
+/* How an announcement ended: written each time, however many end alike. */
+#define log_fate(level, where, ...)                                                                \
+    log_write_line(level, true, __FILE__, __LINE__, where, __VA_ARGS__)
 #define log_debug(where, ...)                                                                      \
     do {                                                                                           \
         if (log_writes(LOG_DEBUG))                                                                 \

@@ -365,6 +365,19 @@ static void a_single_one_is_written_as_it_is(void **state)
     expect(scene, "a.log", "WARNING file 0 failed\nWARNING file 1 failed\n");
 }
 
+/* Each announcement's end is a line of its own. */
+static void fates_are_never_counted(void **state)
+{
+    struct scene *scene = *state;
+
+    open_log(scene, &(struct log_settings){.repeat_limit = 1});
+    for (int i = 0; i < 3; i++)
+        log_fate(LOG_ERROR, "a b", "gave up");
+    expect(scene, "a.log", "");
+    log_close();
+    expect(scene, "a.log", "gave up\ngave up\ngave up\n");
+}
+
 static void no_limit(void **state)
 {
     struct scene *scene = *state;
@@ -492,6 +505,7 @@ int main(void)
         CASE(the_same_error_is_counted),
         CASE(errors_that_are_alike_are_counted),
         CASE(a_single_one_is_written_as_it_is),
+        CASE(fates_are_never_counted),
         CASE(no_limit),
         CASE(nobody_waits_for_a_reader),
         CASE(lost_lines_are_told),
