@@ -13,6 +13,7 @@
 
 #define BODY_SIZE_MAX  (1 << 20)
 #define SIZE_MAX_EXACT (1LL << 53) /* beyond it JSON readers disagree about integers */
+#define AHEAD_MOST_NS  (300 * NS_PER_S)
 
 enum wire_format { WIRE_V02, WIRE_V03, WIRE_WIS, WIRE_UNKNOWN };
 
@@ -418,6 +419,13 @@ static const char *raw_name(const struct announcement *announcement)
     const char *slash = strrchr(announcement->raw_rel_path, '/');
 
     return slash ? slash + 1 : announcement->raw_rel_path;
+}
+
+int64_t announcement_version_ns(const struct announcement *announcement)
+{
+    int64_t latest_ns = announcement->received_ns + AHEAD_MOST_NS;
+
+    return announcement->pub_time_ns < latest_ns ? announcement->pub_time_ns : latest_ns;
 }
 
 void announcement_duplicate_key(struct announcement *announcement, enum announcement_basis basis,

@@ -98,6 +98,13 @@ struct slice announcement_base_path(const struct announcement *announcement);
  */
 char *announcement_fetch_url(struct announcement *announcement, struct error *err) MUST_CHECK;
 
+/*
+ * The time by which one version is older than another, in ns since 1970: when it was published. A
+ * clock that is ahead must not shut out whatever is published after it, so a time in the future
+ * counts for five minutes at most. Needs received_ns.
+ */
+int64_t announcement_version_ns(const struct announcement *announcement);
+
 /* In what two announcements of the same file agree (sr3_options(7): nodupe_basis). */
 enum announcement_basis {
     ANNOUNCEMENT_BY_PATH, /* content and path */

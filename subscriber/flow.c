@@ -112,7 +112,7 @@ static void accept(struct flow *flow, struct job *job, const struct judgement *j
     job->path = judgement->path;
     job->event = judgement->event;
     dedupe_identify(flow->dedupe, &job->claim, judgement->key, judgement->path, destination,
-                    job->announcement.pub_time_ns);
+                    announcement_version_ns(&job->announcement));
     free(destination);
     job_advance(job, JOB_ACCEPTED);
     claim_or_wait(flow, job, rest_ms(job, judgement));

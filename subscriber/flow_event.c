@@ -25,7 +25,7 @@ static void identify_other(struct flow *flow, struct job *job)
     char *place = job_print_place(job->event.other_directory, job->event.other_path);
 
     dedupe_identify(flow->dedupe, &job->other, key, job->path, place,
-                    job->announcement.pub_time_ns);
+                    announcement_version_ns(&job->announcement));
     free(key);
     free(place);
 }

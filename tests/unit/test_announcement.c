@@ -432,6 +432,22 @@ static void duplicate_keys_are_those_of_sr3(void **state)
                   other_bases[i].path);
 }
 
+static void versions_of_the_future_are_held_back(void **state)
+{
+    const int64_t minute_ns = 60 * NS_PER_S, now_ns = 30000000 * minute_ns;
+    struct announcement announcement = {.received_ns = now_ns};
+    static const struct {
+        int64_t published, counted; /* minutes from now */
+    } cases[] = {{-100000, -100000}, {0, 0}, {5, 5}, {6, 5}, {5000000, 5}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        announcement.pub_time_ns = now_ns + cases[i].published * minute_ns;
+        assert_int_equal(announcement_version_ns(&announcement) - now_ns,
+                         cases[i].counted * minute_ns);
+    }
+}
+
 static void bodies_beyond_a_mebibyte_are_refused(void **state)
 {
     size_t size = (1 << 20) + 1;
@@ -460,6 +476,7 @@ int main(void)
         cmocka_unit_test(urls_are_made),
         cmocka_unit_test(v02_spaces_are_encoded_once),
         cmocka_unit_test(duplicate_keys_are_those_of_sr3),
+        cmocka_unit_test(versions_of_the_future_are_held_back),
         cmocka_unit_test(bodies_beyond_a_mebibyte_are_refused),
     };
 
