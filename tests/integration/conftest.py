@@ -41,8 +41,11 @@ def pytest_sessionstart(session):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Shows the end of sr3sub's logs below a failed test, unless they are gone: after the last test
-    everything is removed first."""
+    everything is removed first. What was counted goes with the report, to whichever process prints
+    it."""
     report = (yield).get_result()
+    report.user_properties.extend(("counted", line) for line in summaries)
+    summaries.clear()
     factory = getattr(item, "funcargs", {}).get("subscribe")
     if report.failed and factory and os.path.isdir(factory.work):
         for subscription in factory.made:
@@ -51,9 +54,12 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_terminal_summary(terminalreporter):
     """What the fleets counted."""
-    if summaries:
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    lines = [line for report in reports for name, line in report.user_properties
+             if name == "counted"]
+    if lines:
         terminalreporter.write_sep("=", "counts")
-        for line in summaries:
+        for line in lines:
             terminalreporter.write_line(line)
 
 
