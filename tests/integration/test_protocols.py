@@ -13,6 +13,7 @@ from rig.announcer import announce
 from rig.badserver import BODY, BadServer, redirect, respond
 from rig.ftp import Ftp
 from rig.nginx import Nginx
+from rig.process import wait_until
 from rig.sftp import Sftp
 from rig.subscriber import program
 from rig.tree import make_tree
@@ -123,13 +124,17 @@ def keys(sftp):
 
 
 def test_http_and_https(web, tree, certificate):
-    for url, more in ((web.url, {}), (f"https://localhost:{web.tls_port}/", {}),
-                      (f"https://127.0.0.1:{web.tls_port}/", {"http2": 1})):
+    for url, more, protocol in (
+            (web.url, {}, "HTTP/1.1"), (f"https://localhost:{web.tls_port}/", {}, "HTTP/1.1"),
+            (f"https://127.0.0.1:{web.tls_port}/", {"http2": 1}, "HTTP/2.0")):
         for path, data in (("large.bin", tree.data), ("empty", b""),
                            ("below/with%20space/x%231.bin", tree.data)):
+            position = web.log_position()
             result = probe(url + path, ca_file=certificate.ca, **more)
             assert_fetched(result, data)
             assert result["last_modified_s"] == tree.modified and result["status"] == 200
+            requests = wait_until(lambda: web.requests(position), 10, "it is in nginx's log")
+            assert [request.protocol for request in requests] == [protocol]
 
 
 def test_ftp(ftp, tree):
@@ -524,10 +529,12 @@ def test_subscription_by_file(subscribe, some, tmp_path):
     arrive(subscribe(options=f"fileAllow {tmp_path}/www"), some, f"file:{tmp_path}/www/")
 
 
-def test_subscription_by_http2(subscribe, some, tmp_path, certificate):
+@pytest.mark.parametrize("option, protocol", [("on", "HTTP/2.0"), ("off", "HTTP/1.1")])
+def test_subscription_by_http2(subscribe, some, tmp_path, certificate, option, protocol):
     server = Nginx(tmp_path / "nginx", tmp_path / "www", certificate).start()
-    arrive(subscribe(options=f"http2 on\ncaFile {certificate.ca}"), some,
+    arrive(subscribe(options=f"http2 {option}\ncaFile {certificate.ca}"), some,
            f"https://localhost:{server.tls_port}/")
+    assert {request.protocol for request in server.requests()} == {protocol}
     server.close()
 
 

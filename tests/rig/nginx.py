@@ -17,7 +17,7 @@ pid {folder}/pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 4096; }}
 http {{
-    log_format short '$status $request_method $uri $body_bytes_sent $http_range';
+    log_format short '$status $request_method $server_protocol $uri $body_bytes_sent $http_range';
     access_log {folder}/access.log short;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
@@ -46,11 +46,11 @@ http {{
 }}
 """
 TLS = """\
-listen 127.0.0.1:{tls_port} ssl;
+listen 127.0.0.1:{tls_port} ssl http2;
         ssl_certificate {tls.certificate};
         ssl_certificate_key {tls.key};"""
 
-Request = collections.namedtuple("Request", "status method path size range")
+Request = collections.namedtuple("Request", "status method protocol path size range")
 
 
 class Nginx:
@@ -143,7 +143,7 @@ class Nginx:
     def requests(self, since=0):
         with open(self.access_log) as log:
             log.seek(since)
-            return [Request(*line.rstrip("\n").split(" ", 4)) for line in log]
+            return [Request(*line.rstrip("\n").split(" ", 5)) for line in log]
 
     def fetches(self, since=0):
         """How often each path was fetched whole: Counter of relative path."""
