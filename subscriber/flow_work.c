@@ -65,7 +65,10 @@ static bool begin_content(struct flow *flow, struct job *job)
     }
     job->from_content = true;
     job->from_byte = 0;
+    plan.size_bytes = (int64_t)length;
+    plan.has_size = true;
     job->file = writer_begin(flow->writer, &plan, job);
+    writer_probe_late(job->file);
     writer_append(job->file, bytes, length); /* an empty file takes any size */
     free(bytes);
     job_advance(job, JOB_FETCHED);

@@ -352,6 +352,12 @@ void writer_probe(struct writer_file *file)
     list_append(file->disk.look_late ? &file->writer->probed : &file->root->asked, &file->step);
 }
 
+void writer_probe_late(struct writer_file *file)
+{
+    assert(!file->used && file->disk.has_size);
+    file->disk.look_late = true;
+}
+
 static void probe_work(void *context)
 {
     struct root *root = context;

@@ -115,6 +115,10 @@ struct writer_file *writer_begin(struct writer *writer, const struct writer_plan
  */
 void writer_probe(struct writer_file *file);
 
+/* The same for one that need not be fetched: it is looked for when it is placed, and no answer
+ * follows. What is there may be read as a whole then, so it must be small, and its size known. */
+void writer_probe_late(struct writer_file *file);
+
 /* The next answer; false if there is none. Unless it is to be fetched the file is gone with it. */
 bool writer_take_probed(struct writer *writer, struct writer_probed *probed);
 

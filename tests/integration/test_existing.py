@@ -141,6 +141,25 @@ def test_overwrite_off(subscribe, server):
                                 for path, (body, _, _) in THERE.items()})
 
 
+@pytest.mark.parametrize("overwrite", ["on", "off"])
+def test_what_is_there_when_the_contents_are_announced(subscribe, server, overwrite):
+    """The same questions, although nothing has to be fetched."""
+    content = {"encoding": "utf-8", "value": NEW.decode()}
+    subscription = subscribe(wire="v03", options=f"logReject on\noverwrite {overwrite}")
+    cases = {**THERE, "no.size": THERE["same.older"], "no.size.longer": THERE["longer.older"]}
+    populate(subscription, cases)
+    files = server({})
+    messages = [v03(entry_of(path, NEW), files.url, MTIME_NS) for path in cases]
+    run(subscription, files, [without(message, *(["size"] if b"no.size" in message.body else []),
+                                      content=content) for message in messages])
+    codes_due = {path: code if overwrite == "on" else 204
+                 for path, (body, _, code) in cases.items() if body is not None}
+    assert codes(subscription, cases) == {path: code for path, code in codes_due.items() if code}
+    assert {path: read(subscription, path) for path in cases} == {
+        path: body if codes_due.get(path) else NEW for path, (body, _, _) in cases.items()}
+    assert not files.requests
+
+
 def test_what_is_there_with_little_announced(subscribe, server):
     """Without identity, size or time, and with methods that are no checksum."""
     cases = {  # what is done to the announcement; what is there is other and older, or newer
