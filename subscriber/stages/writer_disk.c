@@ -175,9 +175,19 @@ static int open_flags(struct disk_file *file, int flags)
                   flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0666);
 }
 
-int disk_lock(struct disk_file *file, int flags)
+/* Somebody else may have renamed something over the inflight name, or removed it. */
+static bool is_under_its_name(const struct disk_file *file)
 {
     struct stat opened, named;
+
+    return fstat(file->fd, &opened) == 0
+           && fstatat(file->inflight_fd, file->name.inflight_name, &named, AT_SYMLINK_NOFOLLOW) == 0
+           && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
+}
+
+int disk_lock(struct disk_file *file, int flags)
+{
+    struct stat opened;
 
     file->fd = open_flags(file, flags);
     if (file->fd < 0 && errno == EACCES
@@ -191,8 +201,7 @@ int disk_lock(struct disk_file *file, int flags)
         errno = EEXIST;
         return -1;
     }
-    if (fstatat(file->inflight_fd, file->name.inflight_name, &named, AT_SYMLINK_NOFOLLOW) == 0
-        && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev) {
+    if (is_under_its_name(file)) {
         file->device = opened.st_dev;
         return 1;
     }
@@ -209,10 +218,12 @@ static int create_locked(struct disk_file *file)
     if (locked >= 0 || errno != EEXIST || file->fd >= 0)
         return locked;
     locked = disk_lock(file, O_WRONLY);
+    if (locked < 0 && errno == ELOOP) /* a link is nobody's inflight file */
+        locked = unlinkat(file->inflight_fd, file->name.inflight_name, 0);
+    else if (locked == 1 && unlinkat(file->inflight_fd, file->name.inflight_name, 0) != 0)
+        return -1;
     if (locked < 0)
         return errno == ENOENT ? 0 : -1;
-    if (locked && unlinkat(file->inflight_fd, file->name.inflight_name, 0) != 0)
-        return -1;
     if (file->fd >= 0)
         close(file->fd);
     file->fd = -1;
@@ -361,7 +372,7 @@ static bool set_mode_and_times(struct disk_file *file)
 
 void disk_remove_inflight(struct disk_file *file)
 {
-    if (file->fd >= 0)
+    if (file->fd >= 0 && is_under_its_name(file))
         unlinkat(file->inflight_fd, file->name.inflight_name, 0);
 }
 
@@ -414,6 +425,13 @@ void disk_rename(struct disk_file *file, bool sync)
                   file->root->name, file->name.name);
         file->outcome = WRITER_LATE;
         disk_remove_inflight(file);
+        return;
+    }
+    if (!is_under_its_name(file)) { /* what is there was not verified */
+        error_set(&file->err, ERROR_TEMPORARY,
+                  "place '%s/%s': its inflight file was removed or replaced", file->root->name,
+                  file->name.name);
+        file->outcome = WRITER_FAILED;
         return;
     }
     if (renameat(file->inflight_fd, file->name.inflight_name, file->directory_fd, file->name.name)

@@ -4,6 +4,7 @@ import base64
 import gzip
 import os
 import re
+import threading
 from dataclasses import dataclass
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from rig.announcer import Message
 from rig.badserver import BODY, BadServer, redirect, respond
 from rig.posts import Post, Shelf, endings, look, plant, v02, v03, wait_endings
+from rig.process import wait_until
 
 PLACES = "directory {directory}/tree\nmirror on\nlogReject on\nhousekeeping 1s\nattempts 1"
 DATA = b"nine of it"
@@ -387,6 +389,59 @@ def test_links_that_are_moved(subscribe, shelf):
     assert look(f"{subscription.directory}/tree") == {
         "a/b/l": "../..", "c/d/m": "../..", "canary/victim": DATA}
     canary.check()
+
+
+# ---- inflight names, which can be guessed ----
+
+class Halting:
+    """Serves BODY 20 times, in two answers: the first breaks off and the second begins late, or the
+    first is late in its middle. `reached` is set where it waits for `go_on`."""
+
+    def __init__(self, breaks):
+        self.breaks = breaks
+        self.broken, self.reached, self.go_on = (threading.Event() for _ in range(3))
+        self.server = BadServer({"f": self.answer})
+
+    def wait(self):
+        self.reached.set()
+        self.go_on.wait(60)
+
+    def answer(self, connection, request):
+        first = len(self.server.requests) == 1
+        if self.breaks and not first:
+            self.wait()
+        connection.sendall(head(f"Content-Length: {20 * len(BODY)}") + BODY * 15)
+        if self.breaks and first:
+            self.broken.wait(60)
+            return False
+        if first:
+            self.wait()
+        connection.sendall(BODY * 5)
+        return True
+
+
+@pytest.mark.parametrize("breaks, op", [(False, None), (True, {"link": "x"})])
+def test_inflight_names_are_taken(subscribe, shelf, breaks, op):
+    """Another file takes the inflight name of one that is under way; a link does before that is
+    tried again. Neither becomes the file, and the file comes."""
+    halting = Halting(breaks)
+    subscription = subscribe(places=PLACES)
+    os.makedirs(f"{subscription.directory}/tree")
+    subscription.start_all(1)
+    subscription.publish([v03(Post("f", BODY * 20), halting.server.url, "f")])
+    inflight = wait_until(lambda: os.listdir(f"{subscription.directory}/tree"), 20, "it is begun")
+    halting.broken.set()
+    assert halting.reached.wait(30)
+    subscription.publish([shelf.render(Post(inflight[0], None if op else DATA, op=op), "v03")])
+    wait_endings(subscription, 1)
+    halting.go_on.set()
+    found = wait_endings(subscription, 2)
+    assert [(ending.verdict, ending.path) for ending in found] == [
+        ("linked" if op else "downloaded", f"tree/{inflight[0]}"), ("downloaded", "tree/f")]
+    placed = look(f"{subscription.directory}/tree")
+    assert placed.pop("f") == BODY * 20
+    assert placed in ({}, {inflight[0]: DATA})
+    halting.server.close()
 
 
 # ---- servers ----

@@ -251,7 +251,7 @@ static void a_directory_removed_during_a_file(void **state)
     scene_give(scene, file, 1, 3 * CHUNK, 5 * CHUNK);
     writer_finish(file, NULL, NULL);
     result = scene_result(scene);
-    expect_outcome("removed", &result, WRITER_FAILED, "No such file or directory");
+    expect_outcome("removed", &result, WRITER_FAILED, "inflight file was removed");
     assert_int_equal(result.err.kind, ERROR_TEMPORARY);
     expect_trouble("removed", scene, NULL);
     result = scene_place(scene, &plan, 1, 5 * CHUNK);
