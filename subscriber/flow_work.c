@@ -21,11 +21,17 @@ static struct writer_plan plan_of(const struct flow *flow, const struct job *job
     return judge_plan(flow->config, &job->announcement, &job->destination);
 }
 
+/* What cannot be renamed or linked to is fetched, too. */
+static bool may_be_fetched(const struct job *job)
+{
+    return job->op == JUDGE_DOWNLOAD || job->op == JUDGE_RENAME || job->op == JUDGE_HLINK;
+}
+
 void flow_discard(struct flow *flow, struct job *job)
 {
     struct writer_plan plan = plan_of(flow, job);
 
-    if (job->op == JUDGE_DOWNLOAD)
+    if (may_be_fetched(job))
         writer_discard(flow->writer, &plan);
 }
 

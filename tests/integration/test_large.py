@@ -11,6 +11,7 @@ from rig.announcer import announce
 from rig.badserver import BadServer
 from rig.fleet import PEAK_KIB, summaries
 from rig.nginx import Nginx
+from rig.posts import Post, v03
 from rig.process import wait_until
 from rig.subscriber import is_sanitized
 from rig.tree import MEGABYTE, Entry
@@ -204,4 +205,21 @@ def test_broken_in_the_middle(subscribe, case):
     assert outcome.is_good(), outcome
     assert len(server.sent) == 2
     assert (server.sent[1][0] == 206) == (case == "same"), server.sent
+    server.server.close()
+
+
+@pytest.mark.parametrize("op", [{}, {"rename": "former"}, {"hlink": "former"}])
+def test_nothing_is_left_of_what_is_given_up(subscribe, op):
+    """The server always breaks off after so much that it is worth keeping."""
+    body = contents(3)
+    server = ChangingFile([(body, NEW)] * 100)
+    subscription = subscribe(options="retry_ttl 2s\nhousekeeping 1s\nattempts 1")
+    post = Post("file.bin", body, op=op)
+    subscription.announce([v03(post, server.url)])
+    instance = subscription.start()
+    wait_until(lambda: bytes_there(subscription) >= MEGABYTE, 30, "some of it is kept")
+    instance.wait_for_log("gave up file.bin", 30)
+    subscription.wait_queue_empty()
+    assert instance.stop() == 0
+    assert not os.listdir(subscription.directory)
     server.server.close()
