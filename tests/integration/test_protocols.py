@@ -137,6 +137,13 @@ def test_http_and_https(web, tree, certificate):
             assert [request.protocol for request in requests] == [protocol]
 
 
+def test_paths_are_sent_as_they_are(bad):
+    """libcurl would make "b" of "a/../b", which is another file where a path is no directory."""
+    for path in ("a/../good", "./good", "a%2F..%2fgood", "good?x=/../y&z=%41", "a;b=c/~d'!()*"):
+        probe(bad.url + path)
+        assert bad.requests[-1].path == "/" + path
+
+
 def test_ftp(ftp, tree):
     for more in ({}, {"active": 1}):
         results = probe(*(ftp.url + path for path in (
