@@ -77,13 +77,17 @@ static const struct scheme *find_scheme(const char *url, size_t length)
  */
 static bool split_file_base(const char *start, struct base_parts *parts, struct error *err)
 {
+    const char *at;
+
     start += strncmp(start, "//", 2) == 0 ? 2 : 0;
     parts->rest = start + strcspn(start, "/?#");
     parts->authority = (struct slice){start, 0};
     if (parts->rest == start
         || (parts->rest - start == 9 && strncasecmp(start, "localhost", 9) == 0))
         return true;
-    return error_set(err, ERROR_PERMANENT, "fetch from '%.200s': a file of another host", start);
+    at = memrchr(start, '@', (size_t)(parts->rest - start));
+    return error_set(err, ERROR_PERMANENT, "fetch from '%.200s': a file of another host",
+                     at ? at + 1 : start);
 }
 
 static bool split_base(const char *url, struct base_parts *parts, struct error *err)

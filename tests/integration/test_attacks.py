@@ -179,6 +179,11 @@ def urls(add, url):
                  f"http://{'h' * 70000}/"):
         add("gave up", base=base)
     add("downloaded", "%", base=f"http://stranger:{SECRET}@{rest}")
+    add("422", base=f"file://stranger:{SECRET}@elsewhere/")
+    add("422", base=f"http://stranger:{SECRET}@/x")
+    add("422", base=f"gopher://stranger:{SECRET}@{rest}")
+    add("422", base=f"http://stranger:{SECRET}@{rest}", path="../%")
+    add("malformed", base=f"http://stranger:{SECRET}@{rest}", fields={"size": -1})
     add("downloaded", "%", base=f"http://127.0.0.9\\@{rest}")  # the host is behind the last '@'
     add("downloaded", "%", base=f"HTTP://{rest}")
 
