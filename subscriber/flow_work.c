@@ -126,6 +126,7 @@ static void start_transfer(struct flow *flow, struct job *job, const struct writ
         .from_byte = probed->from_byte,
         .validator_s = probed->last_modified_s,
         .size_max_bytes = flow->config->file_size_max_bytes,
+        .announced_bytes = flow->config->accept_size_wrong ? 0 : job->announcement.size_bytes,
     };
 
     job->transfer = download_start(flow->download, &request, job);

@@ -77,6 +77,7 @@ struct download_request {
     int64_t from_byte;      /* so many bytes are there already; 0: none, the whole file is wanted */
     int64_t validator_s;    /* Last-Modified of what is there; <= 0: unknown, then all is fetched */
     int64_t size_max_bytes; /* a longer file fails with ERROR_PERMANENT; 0: no limit */
+    int64_t announced_bytes; /* one that is many times longer fails for now; 0: unknown */
 };
 
 struct download_result {

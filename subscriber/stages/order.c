@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FAR_BYTES 33554432
+#define FAR_TIMES 10
+
 struct order *order_new(const struct download_request *request)
 {
     struct order *order = memory_new(sizeof(*order));
@@ -63,10 +66,24 @@ bool order_is_rest(const struct order *order)
     return order->request.from_byte > 0 && order->request.validator_s > 0;
 }
 
+/* A body without end, and not a file that has grown since it was announced. */
+static bool is_far_from_announced(const struct download_request *request, int64_t size_bytes)
+{
+    return request->announced_bytes > 0 && size_bytes > FAR_BYTES
+           && size_bytes / FAR_TIMES > request->announced_bytes;
+}
+
 bool order_allows_size(const struct order *order, int64_t size_bytes, struct error *err)
 {
-    if (order->request.size_max_bytes <= 0 || size_bytes <= order->request.size_max_bytes)
-        return true;
-    return error_set(err, ERROR_PERMANENT, "get '%s': larger than fileSizeMax, %" PRId64 " bytes",
-                     order->request.url, order->request.size_max_bytes);
+    const struct download_request *request = &order->request;
+
+    if (request->size_max_bytes > 0 && size_bytes > request->size_max_bytes)
+        return error_set(err, ERROR_PERMANENT,
+                         "get '%s': larger than fileSizeMax, %" PRId64 " bytes", request->url,
+                         request->size_max_bytes);
+    if (is_far_from_announced(request, size_bytes))
+        return error_set(err, ERROR_TEMPORARY,
+                         "get '%s': many times as large as announced, %" PRId64 " bytes",
+                         request->url, request->announced_bytes);
+    return true;
 }

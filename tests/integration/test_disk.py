@@ -4,10 +4,12 @@ import os
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from rig.announcer import announce
+from rig.badserver import BadServer
 from rig.process import wait_until
 from rig.tree import Plan, write
 from rig.verify import Progress, compare, files_below
@@ -115,6 +117,25 @@ def test_disk_full(subscribe, made, mounts, size):
     Progress(subscription.directory, entries).wait(60)
     assert_said_once(subscription)
     finish(subscription, entries)
+
+
+def test_body_without_end(subscribe, made, mounts):
+    """It is not what fills the disk, although nothing limits sizes but the announced one."""
+    entries, server = made([f"fine/f{number:04}" for number in range(50)], 3000)
+    endless = BadServer()
+    subscription = subscribe(options=f"prefetch {PREFETCH}")
+    mounts(subscription.directory, "size=150m")
+    names = ["endless_body", "endless_chunks", "huge_length"]
+    subscription.announce(announce([replace(entries[0], rel_path=name) for name in names],
+                                   endless.url) + announce(entries, server.url))
+    instance = subscription.start()
+    for name in names:
+        instance.wait_for_log(f"{name}': many times as large as announced", 60)
+    Progress(subscription.directory, entries).wait(30)
+    assert not count_lines(subscription, TROUBLE)
+    assert set(subscription.stop()) == {0}
+    assert compare(subscription.directory, entries).is_good()
+    endless.close()
 
 
 def test_disk_read_only(subscribe, made, mounts):
