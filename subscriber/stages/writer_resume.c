@@ -23,6 +23,7 @@
 
 #define BLOCK_SIZE 4096
 #define WRITE_MOST 131072 /* bytes at once, and room to spare */
+#define SETTLED_S  60
 
 static char boot_id[64];
 static pthread_once_t boot_once = PTHREAD_ONCE_INIT;
@@ -51,9 +52,17 @@ static long print_mark(const struct disk_file *file, int64_t blocks)
     return (long)((hash >> 20) % 999999 + 1) * 1000;
 }
 
+/* What was changed just now may be changed again within the same second (RFC 9110, 8.8.2.2). */
+static bool tells_versions_apart(const struct disk_file *file)
+{
+    return (file->compared && file->digest)
+           || file->last_modified_s < clock_wall_ns() / NS_PER_S - SETTLED_S;
+}
+
 static bool is_worth_it(const struct disk_file *file)
 {
-    return file->last_modified_s > 0 && file->size_bytes >= DISK_PARTIAL_MIN && !file->err.kind;
+    return file->last_modified_s > 0 && file->size_bytes >= DISK_PARTIAL_MIN && !file->err.kind
+           && tells_versions_apart(file);
 }
 
 void disk_mark(struct disk_file *file)

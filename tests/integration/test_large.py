@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import threading
+from email.utils import formatdate
 
 import pytest
 
@@ -205,6 +206,21 @@ def test_broken_in_the_middle(subscribe, case):
     assert outcome.is_good(), outcome
     assert len(server.sent) == 2
     assert (server.sent[1][0] == 206) == (case == "same"), server.sent
+    server.server.close()
+
+
+def test_changed_within_a_second(subscribe):
+    """What was changed just now may be changed again without another Last-Modified; where there is
+    no checksum nothing would tell."""
+    now = formatdate(usegmt=True)
+    old, new = contents(1), contents(2)
+    server = ChangingFile([(old, now), (new, now)])
+    subscription = subscribe()
+    subscription.announce([v03(Post("file.bin", size=len(new)), server.url)])
+    subscription.start()
+    subscription.wait_queue_empty()
+    with open(f"{subscription.directory}/file.bin", "rb") as file:
+        assert file.read() == new
     server.server.close()
 
 
