@@ -52,7 +52,7 @@ static const struct field {
     FIELD("log", "lagTotal", NUMBER, lag_total_s),
     FIELD("log", "lagMessageCount", NUMBER, lag_messages),
     FIELD("log", "rejectCount", NUMBER, rejects),
-    FIELD("sr3sub", "open", NUMBER, open),
+    FIELD("sr3sub", "inFlight", NUMBER, open),
     FIELD("sr3sub", "progressLast", NUMBER, progress_last_s),
 #undef FIELD
 };

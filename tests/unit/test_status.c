@@ -5,6 +5,7 @@
 #include "commands/status_parts.h"
 
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "config_home.h"
 
 #include <fcntl.h>
@@ -150,6 +151,24 @@ static void what_sr3_wrote_is_read(void **state)
     assert_float_equal(sample.rx_good, 50, 1e-9);
     assert_float_equal(sample.lag_max_s, 0.2814009189605713, 1e-9);
     assert_float_equal(sample.transfer_last_s, 1795258452.216083, 1e-3);
+    free(path);
+}
+
+/* What is read of our own member has the names that are written. */
+static void what_we_write_is_read(void **state)
+{
+    struct metrics metrics = {.connected = true, .in_flight = 7, .progress_last_s = 1795258400.5};
+    char *path = metrics_path("subscribe_t_01.json"), *text = metrics_print(&metrics);
+    struct status_sample sample;
+    struct error err = {0};
+
+    (void)state;
+    write_metrics("subscribe_t_01.json", text, 2);
+    assert_true(status_sample_read(path, &sample, &err));
+    assert_true(sample.ours && sample.connected && !sample.stop_requested);
+    assert_float_equal(sample.open, 7, 1e-9);
+    assert_float_equal(sample.progress_last_s, 1795258400.5, 1e-6);
+    free(text);
     free(path);
 }
 
@@ -356,16 +375,16 @@ static const struct {
     {OURS(", \"stop_requested\": true", BUSY, ""), 2, "told to stop"},
     {OURS("", ", \"connected\": false", ""), 2, "not connected"},
     {"{\"flow\": {}}", 2, "not connected"},
-    {"{\"gather.message\": {\"connected\": true}, \"sr3sub\": {\"open\": 3, \"progressLast\": "
+    {"{\"gather.message\": {\"connected\": true}, \"sr3sub\": {\"inFlight\": 3, \"progressLast\": "
      "1795256000}}",
      2, "stuck: 3 announcements"},
-    {"{\"gather.message\": {\"connected\": true}, \"sr3sub\": {\"open\": 3, \"progressLast\": "
+    {"{\"gather.message\": {\"connected\": true}, \"sr3sub\": {\"inFlight\": 3, \"progressLast\": "
      "1795257000}}",
      2, NULL},
-    {"{\"gather.message\": {\"connected\": true}, \"sr3sub\": {\"open\": 0, \"progressLast\": "
+    {"{\"gather.message\": {\"connected\": true}, \"sr3sub\": {\"inFlight\": 0, \"progressLast\": "
      "1795256000}}",
      2, NULL},
-    {"{\"gather.message\": {\"connected\": true}, \"sr3sub\": {\"open\": 3}}", 2, NULL},
+    {"{\"gather.message\": {\"connected\": true}, \"sr3sub\": {\"inFlight\": 3}}", 2, NULL},
 };
 
 static void health_is_judged(void **state)
@@ -398,6 +417,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(any_file_is_read),
         CASE(what_sr3_wrote_is_read),
+        CASE(what_we_write_is_read),
         CASE(the_table_is_that_of_sr3),
         CASE(states_are_named),
         CASE(what_has_no_configuration_is_shown),
