@@ -11,6 +11,7 @@
 #include "base/log_repeat.h"
 #include "base/log_rotate.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -212,21 +213,43 @@ static void add(const struct log_record *record)
             sink_add(&logger.sinks[i], record);
 }
 
-/* The password in each "scheme://user:password@" becomes "***", in place. */
+/*
+ * Where the password behind "scheme://" begins and ends; false if there is none. One with a '/' in
+ * it was not encoded; one without its '@' was cut off, but digits alone may be a port.
+ */
+static bool find_password(char *url, char **password, char **end)
+{
+    size_t all = strcspn(url, " \t'\""), authority = strcspn(url, "/?# \t'\"");
+    char *colon = memchr(url, ':', authority), *at = memrchr(url, '@', authority);
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+
+    if (!colon || *url == '[')
+        return false;
+    if (!at || at < colon) {
+        if (digits && !isalnum((unsigned char)colon[1 + digits]))
+            return false;
+        at = memrchr(colon, '@', all - (size_t)(colon - url));
+    }
+    *password = colon + 1;
+    *end = at ? at : url + authority;
+    return *end > *password;
+}
+
+/* The password in each "scheme://user:password@" becomes "***", in place. JSON may escape a '/'. */
 static void hide_passwords(char *text)
 {
-    for (char *at = text; (at = strstr(at, "://"));) {
-        char *end, *colon, *password;
+    for (char *at = text; (at = strchr(at, ':'));) {
+        size_t slashes = strncmp(++at, "//", 2) == 0 ? 2 : strncmp(at, "\\/\\/", 4) == 0 ? 4 : 0;
+        char *password, *end;
+        size_t length;
 
-        at += 3;
-        end = at + strcspn(at, "/?# '\"@");
-        colon = memchr(at, ':', (size_t)(end - at));
-        if (*end != '@' || !colon)
+        at += slashes;
+        if (!slashes || !find_password(at, &password, &end))
             continue;
-        password = colon + 1;
-        memset(password, '*', (size_t)(end - password) < 3 ? (size_t)(end - password) : 3);
-        if (end - password > 3)
-            memmove(password + 3, end, strlen(end) + 1);
+        length = (size_t)(end - password) < 3 ? (size_t)(end - password) : 3;
+        memset(password, '*', length);
+        memmove(password + length, end, strlen(end) + 1);
+        at = password + length;
     }
 }
 

@@ -238,18 +238,28 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* Bytes of the control character at `text`, of ASCII or of Unicode; 0: it is none. */
+static size_t control_length(const char *text)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+
+    if (bytes[0] == 0xc2 && bytes[1] >= 0x80 && bytes[1] < 0xa0)
+        return 2;
+    return bytes[0] < 0x20 || bytes[0] == 0x7f;
+}
+
 /* Copies `text` into `out`, control characters as \xNN; returns the bytes written. */
 static size_t escape(const char *text, char *out, size_t size)
 {
     size_t used = 0;
 
-    for (; *text && used + 5 < size; text++) {
-        unsigned char byte = (unsigned char)*text;
+    while (*text && used + 9 < size) {
+        size_t control = control_length(text);
 
-        if (byte >= 0x20 && byte != 0x7f)
-            out[used++] = (char)byte;
-        else
-            used += (size_t)snprintf(out + used, size - used, "\\x%02x", byte);
+        for (size_t i = 0; i < control; i++)
+            used += (size_t)snprintf(out + used, size - used, "\\x%02x", (unsigned char)*text++);
+        if (!control)
+            out[used++] = *text++;
     }
     return used;
 }

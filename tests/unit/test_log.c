@@ -246,6 +246,52 @@ static void level_names_are_parsed(void **state)
     }
 }
 
+static const struct {
+    const char *message, *shown;
+} secrets[] = {
+    {"at amqp://me:secret@host/", "at amqp://me:***@host/"},
+    {"at amqp://me:s@host and ftp://you:longer@host", "at amqp://me:*@host and ftp://you:***@host"},
+    {"redis://:secret@host:6379/0", "redis://:***@host:6379/0"},
+    {"sftp://me:se@cr@et@host/x", "sftp://me:***@host/x"},
+    {"sftp://me:se/cr?et@host/x", "sftp://me:***@host/x"},
+    {"sftp://me:12/34x@host/x", "sftp://me:12/34x@host/x"}, /* it looks like a port */
+    {"body: '{\"baseUrl\": \"sftp://me:secr...'", "body: '{\"baseUrl\": \"sftp://me:***'"},
+    {"body: '{\"baseUrl\": \"sftp:\\/\\/me:secret@host\\/\"}'",
+     "body: '{\"baseUrl\": \"sftp:\\/\\/me:***@host\\/\"}'"},
+    {"get 'http://host:8080/a@b': HTTP 404", "get 'http://host:8080/a@b': HTTP 404"},
+    {"get 'http://host/a:b@c' : HTTP 404", "get 'http://host/a:b@c' : HTTP 404"},
+    {"at http://host:80: refused", "at http://host:80: refused"},
+    {"at http://host: refused", "at http://host: refused"},
+    {"at http://[::1]:9110/x@y", "at http://[::1]:9110/x@y"},
+    {"at http://me@host:80/", "at http://me@host:80/"},
+    {"://", "://"},
+};
+
+static void passwords_are_hidden(void **state)
+{
+    struct scene *scene = *state;
+
+    for (size_t i = 0; i < COUNT_OF(secrets); i++) {
+        char *expected = memory_format(DATE "[INFO] a b %s\n", secrets[i].shown);
+
+        log_info("a b", "%s", secrets[i].message);
+        log_flush();
+        expect_text(scene->path, expected);
+        free(expected);
+    }
+}
+
+/* Those of ASCII, and those of Unicode, which some terminals obey as well. */
+static void control_characters_are_shown(void **state)
+{
+    struct scene *scene = *state;
+
+    log_info("a b", "%s", "\033[2J\n\x7f \xc2\x9b[ \xc3\x9b \xc2");
+    log_flush();
+    expect_text(scene->path,
+                DATE "[INFO] a b \\x1b[2J\\x0a\\x7f \\xc2\\x9b[ \xc3\x9b \xc2\n");
+}
+
 #define CASE(function) cmocka_unit_test_setup_teardown(function, scene_open, scene_close)
 
 int main(void)
@@ -256,6 +302,8 @@ int main(void)
         CASE(lower_levels_are_left_out),
         CASE(errors_are_written_at_once),
         CASE(long_lines_are_cut),
+        CASE(passwords_are_hidden),
+        CASE(control_characters_are_shown),
         CASE(files_are_appended_to_and_opened_anew),
         CASE(a_log_that_cannot_be_opened),
         cmocka_unit_test(level_names_are_parsed),
