@@ -11,7 +11,29 @@
 #define LAST_WIDTH   4
 #define DURATION_MAX 1e15
 
+#define COUNT_MAX 1e15
+
 /* ---- cells ---- */
+
+/* Names are those of files that anybody may have put there: not all are for terminals. Allocated.
+ */
+static char *print_name(const char *text)
+{
+    char *name = memory_copy(text);
+
+    for (unsigned char *at = (unsigned char *)name; *at; at++)
+        if (*at < 0x20 || *at == 0x7f)
+            *at = '?';
+        else if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+            at[0] = at[1] = '?';
+    return name;
+}
+
+/* Sums of what files say may be anything. */
+static int64_t count_of(double number)
+{
+    return (int64_t)fmin(number, COUNT_MAX);
+}
 
 /* Binary units, one decimal, no blank: 12B, 1.5KiB, 10.2MiB; the unit of ones is `one`. */
 static const char *print_size(double value, const char *one, const char *letter,
@@ -105,12 +127,13 @@ static void print_row(const struct status_subscription *subscription, int name, 
 {
     const struct status_rates *rates = &subscription->rates;
     char run[CELL_SIZE], cells[7][CELL_SIZE], lasting[CELL_SIZE];
+    char *title = print_name(subscription->title);
 
     snprintf(run, sizeof(run), "%d/%d", subscription->running, subscription->expected);
-    fprintf(out, "%-*s %-5s %5s %5.0f %3d%% %3d%% %5.0f %8s %8s %*s %4.1f%%", name,
-            subscription->title, print_state(subscription, cells[0]), run,
-            fmin(subscription->total.retries, 1e15), (int)subscription->connected,
-            (int)subscription->transferring, fmin(subscription->total.queued, 1e15),
+    fprintf(out, "%-*s %-5s %5s %5.0f %3d%% %3d%% %5.0f %8s %8s %*s %4.1f%%", name, title,
+            print_state(subscription, cells[0]), run, fmin(subscription->total.retries, COUNT_MAX),
+            (int)subscription->connected, (int)subscription->transferring,
+            fmin(subscription->total.queued, COUNT_MAX),
             print_duration(subscription->total.lag_max_s, cells[1]),
             print_duration(subscription->lag_mean_s, cells[2]), last,
             print_last(subscription, lasting), subscription->rejected);
@@ -121,6 +144,22 @@ static void print_row(const struct status_subscription *subscription, int name, 
     if (bars)
         print_bar(subscription, out);
     fputc('\n', out);
+    free(title);
+}
+
+/* What is wrong with configurations. */
+static void print_problems(const struct status_list *list, FILE *out)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const char *problem = list->items[i].problem;
+        char *title = print_name(list->items[i].title),
+             *text = problem ? print_name(problem) : NULL;
+
+        if (text)
+            fprintf(out, "%s: %s\n", title, text);
+        free(title);
+        free(text);
+    }
 }
 
 /* ---- the foot ---- */
@@ -210,9 +249,7 @@ void status_print_table(const struct status_list *list, bool bars, FILE *out)
         print_row(&list->items[i], name, last, bars, out);
         add_sums(&sums, &list->items[i]);
     }
-    for (size_t i = 0; i < list->count; i++)
-        if (list->items[i].problem)
-            fprintf(out, "%s: %s\n", list->items[i].title, list->items[i].problem);
+    print_problems(list, out);
     print_foot(&sums, out);
 }
 
@@ -230,8 +267,8 @@ static json_t *print_instance(const struct status_subscription *subscription,
         json_object_set_new(object, "connected", json_boolean(instance->sample.connected));
         json_object_set_new(object, "age",
                             json_real(subscription->now_s - instance->sample.written_s));
-        json_object_set_new(object, "open", json_integer((json_int_t)instance->sample.open));
-        json_object_set_new(object, "retry", json_integer((json_int_t)instance->sample.retries));
+        json_object_set_new(object, "open", json_integer(count_of(instance->sample.open)));
+        json_object_set_new(object, "retry", json_integer(count_of(instance->sample.retries)));
     }
     return object;
 }
@@ -252,8 +289,9 @@ static json_t *print_subscription(const struct status_subscription *subscription
     object = json_pack(
         "{so ss si si sI sI sf sf sf sf sf so so}", "name", command_json_text(subscription->title),
         "state", status_state_name(subscription->state), "running", subscription->running,
-        "expected", subscription->expected, "retry", (json_int_t)subscription->total.retries,
-        "queued", (json_int_t)subscription->total.queued, "connected", subscription->connected,
+        "expected", subscription->expected, "retry",
+        (json_int_t)count_of(subscription->total.retries), "queued",
+        (json_int_t)count_of(subscription->total.queued), "connected", subscription->connected,
         "transferring", subscription->transferring, "rejected", subscription->rejected, "lagMax",
         subscription->total.lag_max_s, "lagMean", subscription->lag_mean_s, "rates",
         print_rates(&subscription->rates), "instances", instances);

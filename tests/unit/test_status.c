@@ -360,6 +360,38 @@ static void json_is_printed(void **state)
     status_list_clear(&list);
 }
 
+/* Whoever may write into the directory of metrics can give a file any name and any numbers. */
+static void hostile_files_are_shown_harmlessly(void **state)
+{
+    static const char *const files[] = {"subscribe_a\033[2J\n\302\233m_01.json",
+                                        "subscribe_a\033[2J\n\302\233m_02.json"};
+    struct status_list list;
+    char *text;
+    json_t *array;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        write_metrics(files[i],
+                      "{\"flow\": {\"last_housekeeping\": 1e-300, \"transferRxBytes\": 9.9e17},"
+                      " \"retry\": {\"msgs_in_download_retry\": 9.9e17, "
+                      "\"msgs_in_post_retry\": 9.9e17}, \"sr3sub\": {\"inFlight\": 9.9e17},"
+                      " \"gather.message\": {\"brokerQueuedMessageCount\": 9.9e17,"
+                      " \"disconnectTime\": 9.9e17}, \"log\": {\"lagMax\": 9.9e17}}",
+                      2);
+    text = print_table(NULL);
+    assert_non_null(strstr(text, "subscribe/a?[2J???m "));
+    for (const char *at = text; *at; at++)
+        assert_true((*at >= 0x20 && *at < 0x7f) || *at == '\n' || *at == '\t');
+    free(text);
+    status_gather(NULL, 0, &list);
+    array = status_print_json(&list);
+    assert_true(json_integer_value(json_object_get(json_array_get(array, 0), "retry")) > 0);
+    json_decref(array);
+    status_list_clear(&list);
+    for (size_t i = 0; i < COUNT_OF(files); i++)
+        remove_metrics(files[i]);
+}
+
 /* ---- health ---- */
 
 static const struct {
@@ -423,6 +455,7 @@ int main(void)
         CASE(what_has_no_configuration_is_shown),
         CASE(rates_since_the_last_look),
         CASE(json_is_printed),
+        CASE(hostile_files_are_shown_harmlessly),
         CASE(health_is_judged),
     };
 
