@@ -13,7 +13,8 @@ void histogram_add(struct histogram *histogram, const struct histogram_bounds *b
         bucket++;
     histogram->buckets[bucket]++;
     histogram->count++;
-    histogram->sum += value;
+    if (value > 0) /* or the sum, a counter, would seem to have begun anew */
+        histogram->sum += value;
 }
 
 static int bucket_of(double ms)

@@ -74,10 +74,9 @@ static void compress_file(const char *path)
 /* Whether the name, behind that of the metrics file, is that of a history. */
 static bool is_history(const char *rest)
 {
-    size_t length = strspn(rest + 1, "0123456789-");
+    size_t length = *rest == '.' ? strspn(rest + 1, "0123456789-") : 0;
 
-    return *rest == '.' && length >= 8
-           && (!rest[1 + length] || strcmp(rest + 1 + length, ".gz") == 0);
+    return length >= 8 && (!rest[1 + length] || strcmp(rest + 1 + length, ".gz") == 0);
 }
 
 static int compare_names(const void *one, const void *other)

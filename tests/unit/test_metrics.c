@@ -293,7 +293,7 @@ static void histograms_add_up(void **state)
     expect_line(text, "sr3sub_lag_seconds_bucket{le=\"3600\"} 3");
     expect_line(text, "sr3sub_lag_seconds_bucket{le=\"+Inf\"} 4");
     expect_line(text, "sr3sub_lag_seconds_count 4");
-    expect_line(text, "sr3sub_lag_seconds_sum 1000000000.25");
+    expect_line(text, "sr3sub_lag_seconds_sum 1000000001.25");
     free(text);
 }
 
