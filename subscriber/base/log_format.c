@@ -212,6 +212,7 @@ void log_date_print(int64_t wall_ns, char text[LOG_DATE_SIZE])
     static time_t known;
     static char date[LOG_DATE_SIZE - 12];
     time_t second = (time_t)(wall_ns / NS_PER_S);
+    size_t length;
 
     if (second != known || !date[0]) {
         struct tm local;
@@ -220,7 +221,12 @@ void log_date_print(int64_t wall_ns, char text[LOG_DATE_SIZE])
         strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &local);
         known = second;
     }
-    snprintf(text, LOG_DATE_SIZE, "%s,%03d", date, (int)(wall_ns / NS_PER_MS % 1000));
+    length = strlen(date);
+    memcpy(text, date, length);
+    text[length++] = ',';
+    for (int unit = 100; unit; unit /= 10)
+        text[length++] = (char)('0' + wall_ns / NS_PER_MS / unit % 10);
+    text[length] = '\0';
 }
 
 int log_where_split(const char *where, const char **function)
@@ -248,57 +254,78 @@ static size_t control_length(const char *text)
     return bytes[0] < 0x20 || bytes[0] == 0x7f;
 }
 
+/* How many characters are printable ones of ASCII, as nearly all are. */
+static size_t plain_length(const char *text)
+{
+    size_t length = 0;
+
+    while ((unsigned char)(text[length] - 0x20) < 0x7f - 0x20)
+        length++;
+    return length;
+}
+
 /* Copies `text` into `out`, control characters as \xNN; returns the bytes written. */
 static size_t escape(const char *text, char *out, size_t size)
 {
-    size_t used = 0;
+    size_t used = 0, plain, control;
 
     while (*text && used + 9 < size) {
-        size_t control = control_length(text);
-
-        for (size_t i = 0; i < control; i++)
+        plain = plain_length(text);
+        plain = plain < size - used - 9 ? plain : size - used - 9;
+        memcpy(out + used, text, plain);
+        used += plain;
+        text += plain;
+        control = control_length(text);
+        for (size_t i = 0; *text && i < control; i++)
             used += (size_t)snprintf(out + used, size - used, "\\x%02x", (unsigned char)*text++);
-        if (!control)
+        if (*text && !control && used + 9 < size)
             out[used++] = *text++;
     }
     return used;
 }
 
-/* The value of a field that is text; `buffer` may be used for it. */
+/* The value of a field that is text, and its length; `buffer` may be used for it. */
 static const char *text_value(enum field field, const struct log_record *record,
-                              char buffer[LOG_MESSAGE_MAX])
+                              char buffer[LOG_MESSAGE_MAX], size_t *length)
 {
-    const char *function;
-    int length = log_where_split(record->where, &function);
+    const char *text = "MainThread", *function;
+    int module = log_where_split(record->where, &function);
 
     switch (field) {
     case FIELD_ASCTIME:
         log_date_print(record->wall_ns, buffer);
-        return buffer;
+        text = buffer;
+        break;
     case FIELD_FILENAME:
-        return base_name(record->file);
+        text = base_name(record->file);
+        break;
     case FIELD_MODULE:
-        snprintf(buffer, LOG_MESSAGE_MAX, "%.*s", (int)strcspn(base_name(record->file), "."),
-                 base_name(record->file));
-        return buffer;
+        text = base_name(record->file);
+        *length = strcspn(text, ".");
+        return text;
     case FIELD_NAME:
-        snprintf(buffer, LOG_MESSAGE_MAX, "%.*s", length < MODULE_MAX ? length : MODULE_MAX,
-                 record->where);
-        return buffer;
+        *length = (size_t)(module < MODULE_MAX ? module : MODULE_MAX);
+        return record->where;
     case FIELD_FUNCTION:
-        return function;
+        text = function;
+        break;
     case FIELD_LEVEL_NAME:
-        return log_level_name(record->level);
+        text = log_level_name(record->level);
+        break;
     case FIELD_MESSAGE:
-        buffer[escape(record->message, buffer, LOG_MESSAGE_MAX)] = '\0';
+        *length = escape(record->message, buffer, LOG_MESSAGE_MAX);
         return buffer;
     case FIELD_PATH:
-        return record->file;
+        text = record->file;
+        break;
     case FIELD_PROCESS_NAME:
-        return "MainProcess";
+        text = "MainProcess";
+        break;
     default:
-        return "MainThread";
+        break;
     }
+    *length = strlen(text);
+    return text;
 }
 
 static bool number_value(enum field field, const struct log_record *record, double *value)
@@ -343,10 +370,23 @@ static void put_zero(char digits[NUMBER_SIZE])
     *at = '0';
 }
 
-static int print_number(const struct piece *piece, double value, char *out, size_t size)
+/* As printf() does it, which takes longer than all the rest of a line. */
+static size_t put(const struct piece *piece, const char *text, size_t length, char *out,
+                  size_t size)
+{
+    size_t width = (size_t)piece->width > length ? (size_t)piece->width : length;
+    size_t before = piece->left ? 0 : width - length;
+
+    width = width < size ? width : size;
+    before = before < width ? before : width;
+    memset(out, ' ', width);
+    memcpy(out + before, text, length < width - before ? length : width - before);
+    return width;
+}
+
+static size_t put_number(const struct piece *piece, double value, char *out, size_t size)
 {
     char digits[NUMBER_SIZE];
-    int width = piece->width;
     bool fraction =
         piece->conversion == 'f' || (piece->conversion == 's' && piece->field == FIELD_CREATED);
 
@@ -354,42 +394,41 @@ static int print_number(const struct piece *piece, double value, char *out, size
         snprintf(digits, NUMBER_SIZE - 1, "%.*f",
                  piece->precision >= 0 && piece->precision < 18 ? piece->precision : 6, value);
     else
-        snprintf(digits, NUMBER_SIZE - 1, "%.0f", value);
+        snprintf(digits, NUMBER_SIZE - 1, "%lld", (long long)value);
     if (piece->plus && *digits != '-') {
         memmove(digits + 1, digits, strlen(digits) + 1);
         *digits = '+';
     }
     if (piece->zero && !piece->left && piece->conversion != 's')
-        for (; (int)strlen(digits) < width && strlen(digits) + 1 < sizeof(digits);)
+        for (; (int)strlen(digits) < piece->width && strlen(digits) + 1 < sizeof(digits);)
             put_zero(digits);
-    return snprintf(out, size, "%*s", piece->left ? -width : width, digits);
+    return put(piece, digits, strlen(digits), out, size);
 }
 
-static int print_piece(const struct piece *piece, const struct log_record *record, char *out,
-                       size_t size)
+static size_t print_piece(const struct piece *piece, const struct log_record *record, char *out,
+                          size_t size)
 {
     char buffer[LOG_MESSAGE_MAX];
+    const char *text = piece->text;
+    size_t length = (size_t)piece->length;
     double number;
 
-    if (piece->field == FIELD_TEXT)
-        return snprintf(out, size, "%.*s", piece->length, piece->text);
-    if (number_value(piece->field, record, &number))
-        return print_number(piece, number, out, size);
-    return snprintf(out, size, "%*.*s", piece->left ? -piece->width : piece->width,
-                    piece->precision >= 0 ? piece->precision : LOG_MESSAGE_MAX,
-                    text_value(piece->field, record, buffer));
+    if (piece->field != FIELD_TEXT) {
+        if (number_value(piece->field, record, &number))
+            return put_number(piece, number, out, size);
+        text = text_value(piece->field, record, buffer, &length);
+        if (piece->precision >= 0 && (size_t)piece->precision < length)
+            length = (size_t)piece->precision;
+    }
+    return put(piece, text, length, out, size);
 }
 
 size_t log_format_print(const struct log_format *format, const struct log_record *record,
                         char out[LOG_LINE_MAX])
 {
-    size_t used = 0, size = LOG_LINE_MAX - 1;
+    size_t used = 0;
 
-    for (size_t i = 0; i < format->count && used + 1 < size; i++) {
-        int printed = print_piece(&format->pieces[i], record, out + used, size - used);
-
-        if (printed > 0)
-            used += (size_t)printed < size - used ? (size_t)printed : size - used - 1;
-    }
+    for (size_t i = 0; i < format->count; i++)
+        used += print_piece(&format->pieces[i], record, out + used, LOG_LINE_MAX - 2 - used);
     return used;
 }
