@@ -165,7 +165,7 @@ def run_cases(subscription, shelf, cases, seconds=60):
 
 
 def test_events(subscribe, shelf):
-    subscription = subscribe(places=PLACES)
+    subscription = subscribe(places=PLACES, options="logRepeatMax 0")
     wrong = run_cases(subscription, shelf, CASES)
     assert not wrong, "\n".join(map(str, wrong))
     tried = [line for line in subscription.instances[0].log().splitlines()
