@@ -255,6 +255,7 @@ void flow_take(struct flow *flow)
     broker_step(flow->broker);
     while (broker_take_delivery(flow->broker, &delivery))
         receive(flow, &delivery);
+    report_gathered(flow->report);
     watch_connection(flow);
     while (retry_take_due(flow->retry, &item))
         revive(flow, &item);

@@ -38,13 +38,9 @@ void report_started(const struct report *report)
 {
     log_info("sarracenia.flow run", "pid: %d %s instance: %d", (int)getpid(),
              report->settings.title, report->settings.instance);
+    if (report->settings.start)
+        log_info("sarracenia.flowcb.log on_start", "starting");
     log_flush();
-}
-
-void report_stopped(const struct report *report)
-{
-    log_info("sarracenia.flow close", "flow/close completed cleanly pid: %d %s instance: %d",
-             (int)getpid(), report->settings.title, report->settings.instance);
 }
 
 void report_received(struct report *report, const struct envelope *envelope)
@@ -54,6 +50,14 @@ void report_received(struct report *report, const struct envelope *envelope)
     report->metrics.last_received_s = seconds_now();
     report->silent_since_ms = clock_now_ms();
     report->metrics.rx_bytes += (int64_t)envelope->body.length;
+}
+
+void report_gathered(struct report *report)
+{
+    if (report->settings.gathered && report->messages > report->messages_told)
+        log_info("sarracenia.flowcb.log gather", "messages: %" PRId64,
+                 report->messages - report->messages_told);
+    report->messages_told = report->messages;
 }
 
 void report_revived(struct report *report)
@@ -517,4 +521,32 @@ void report_housekeeping(struct report *report, int64_t housekeeping_ms)
     metrics->next_housekeeping_s = metrics->last_housekeeping_s + (double)housekeeping_ms / 1000;
     metrics->last_housekeeping_cpu_s = metrics_cpu_s();
     metrics->cpu_s = 0;
+}
+
+/* Everything that came in and what became of it, so that nothing can be missing unseen. */
+static void report_totals(const struct report *report)
+{
+    const struct metrics *metrics = &report->metrics, *before = &report->before;
+
+#define TOTAL(field) (metrics->field + before->field)
+    log_info("sr3sub.report totals",
+             "since the start: received %" PRId64 ", revived %" PRId64 ", taken over %" PRId64
+             "; placed %" PRId64 ", events %" PRId64 ", duplicates %" PRId64 ", older %" PRId64
+             ", rejected %" PRId64 ", malformed %" PRId64 ", given up %" PRId64
+             ", kept for retry %" PRId64 ", handed back %" PRId64 ", in flight %" PRId64,
+             TOTAL(received), TOTAL(revived), TOTAL(taken_over), TOTAL(placed), TOTAL(events),
+             TOTAL(duplicates), TOTAL(older), TOTAL(rejected), TOTAL(malformed), TOTAL(given_up),
+             TOTAL(kept), TOTAL(handed_back), metrics->in_flight);
+#undef TOTAL
+}
+
+void report_stopped(const struct report *report)
+{
+    if (report->settings.stop) {
+        report_statistics(report);
+        log_info("sarracenia.flowcb.log on_stop", "stopping");
+    }
+    report_totals(report);
+    log_info("sarracenia.flow close", "flow/close completed cleanly pid: %d %s instance: %d",
+             (int)getpid(), report->settings.title, report->settings.instance);
 }

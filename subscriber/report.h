@@ -13,6 +13,7 @@ struct report_settings {
     const char *topic_prefix; /* cut off where a line shows the subtopic */
     int instance;
     bool accepted, placed, rejected, duplicates, housekeeping; /* which events are logged */
+    bool start, stop, gathered;
 };
 
 struct report {
@@ -20,7 +21,7 @@ struct report {
     struct metrics metrics;
     struct metrics before;         /* what was counted up to the last housekeeping */
     struct quantiles lag, latency; /* since they were sampled last */
-    int64_t started_ms, period_started_ms, messages;
+    int64_t started_ms, period_started_ms, messages, messages_told;
     double disconnected_since_s; /* seconds since 1970; 0: connected, or never was */
     int64_t silent_since_ms;     /* steady clock; meaningless while not connected */
     bool silence_said;
@@ -33,6 +34,7 @@ void report_init(struct report *report, const struct report_settings *settings);
 void report_started(const struct report *report);
 
 void report_received(struct report *report, const struct envelope *envelope);
+void report_gathered(struct report *report);   /* all that came in this turn */
 void report_revived(struct report *report);    /* out of the retry store */
 void report_taken_over(struct report *report); /* out of a queue that sr3 left */
 void report_read(struct report *report);       /* a delivery; not what came from elsewhere */
@@ -83,4 +85,5 @@ void report_sample(struct report *report);
 /* The periodic lines; then the counters restart. */
 void report_housekeeping(struct report *report, int64_t housekeeping_ms);
 
+/* The last lines. The gauges are to be up to date. */
 void report_stopped(const struct report *report);

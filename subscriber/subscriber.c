@@ -225,6 +225,9 @@ static void open_report(struct subscriber *subscriber)
             .rejected = config->log_reject || (events & CONFIG_LOG_REJECT),
             .duplicates = config->log_reject || (events & (CONFIG_LOG_REJECT | CONFIG_LOG_NODUPE)),
             .housekeeping = events & CONFIG_LOG_ON_HOUSEKEEPING,
+            .start = events & CONFIG_LOG_ON_START,
+            .stop = events & CONFIG_LOG_ON_STOP,
+            .gathered = events & CONFIG_LOG_GATHER,
         });
     report_started(&subscriber->report);
 }

@@ -3,6 +3,7 @@
 RabbitMQ, Redis and nginx are started once. A test that stops one of them need not start it again.
 Everything lives in a temporary directory, removed at the end unless SR3SUB_KEEP is set.
 """
+import collections
 import itertools
 import os
 import pathlib
@@ -24,6 +25,7 @@ from rig.tree import make_tree
 
 STORES = ["disk", "redis"]  # where instances share what they know
 numbers = itertools.count(1)
+totals = []  # for each instance, whether its counts could be checked
 
 
 def pytest_configure(config):
@@ -44,8 +46,10 @@ def pytest_runtest_makereport(item, call):
     everything is removed first. What was counted goes with the report, to whichever process prints
     it."""
     report = (yield).get_result()
-    report.user_properties.extend(("counted", line) for line in summaries)
+    report.user_properties = [("counted", line) for line in summaries]
+    report.user_properties += [("totals", what) for what in totals]
     summaries.clear()
+    totals.clear()
     factory = getattr(item, "funcargs", {}).get("subscribe")
     if report.failed and factory and os.path.isdir(factory.work):
         for subscription in factory.made:
@@ -53,14 +57,17 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What the fleets counted."""
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
-    lines = [line for report in reports for name, line in report.user_properties
-             if name == "counted"]
-    if lines:
+    """What the fleets counted, and the instances whose counts add up."""
+    told = [told for reports in terminalreporter.stats.values() for report in reports
+            for told in getattr(report, "user_properties", [])]
+    sums = collections.Counter(what for name, what in told if name == "totals")
+    if told:
         terminalreporter.write_sep("=", "counts")
-        for line in lines:
-            terminalreporter.write_line(line)
+        terminalreporter.write_line(
+            f"what came in is what became of it: {sums['checked']} instances; not known: "
+            f"{sums['unknown']}, whose logs are of other forms")
+    for line in (line for name, line in told if name == "counted"):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -182,3 +189,12 @@ def subscribe(work, rabbit):
         subscription.stop()
     complaints = [line for made in factory.made for line in made.complaints()]
     assert not complaints, "\n".join(complaints[:20])
+    check_totals([instance for made in factory.made for instance in made.stopped()])
+
+
+def check_totals(instances):
+    """What came in is what became of it, of every instance that ended well and says so."""
+    for instance in instances:
+        unbalanced = instance.unbalanced()
+        totals.append("unknown" if unbalanced is None else "checked")
+        assert not unbalanced, f"{unbalanced} are missing: {instance.totals()}"

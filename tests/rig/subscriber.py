@@ -28,6 +28,9 @@ metricsKeep on
 """
 DOWNLOADED = "sarracenia.flowcb.log after_work downloaded ok: "
 SECRETS = ["guest:guest"]  # what no log may contain
+TOTALS = re.compile(r"since the start: (received \d.*)")
+COUNT = re.compile(r"([a-z][a-z ]*?) (\d+)")
+CAME = ["received", "revived", "taken over"]
 REPORTS = ["Sanitizer", "runtime error:", "Assertion"]
 
 
@@ -89,6 +92,26 @@ class Instance(Process):
     def wait_consuming(self, seconds=30):
         """Waits until the queue is declared and bound."""
         return self.wait_for_log("sarracenia.moth.amqp getSetup binding", seconds)
+
+    def totals(self):
+        """{"received": 12, ...} since the start, as its log says at a clean end; None: it does
+        not."""
+        paths = [self.log_path, *[path for word, path in zip(self.args, self.args[1:])
+                                  if word == "--logFile" and os.path.exists(path)]]
+        for path in paths:
+            with open(path, errors="replace") as file:
+                found = TOTALS.findall(file.read())
+            if found:
+                return {name: int(count) for name, count in COUNT.findall(found[-1])}
+        return None
+
+    def unbalanced(self):
+        """How many came in, and are neither settled nor in flight; None: not known."""
+        totals = self.totals()
+        if not totals:
+            return None
+        came = sum(totals.pop(name) for name in CAME)
+        return came - sum(totals.values())
 
     def downloaded(self):
         """[(time as in the log, local path)] of the files it says it has placed."""
@@ -206,6 +229,12 @@ class Subscription:
         wrong = REPORTS + SECRETS + ([self.store.redis.password] if self.store.redis else [])
         return [line for instance in self.instances for line in instance.log().splitlines()
                 if any(text in line for text in wrong)]
+
+    def stopped(self):
+        """Instances that were told to stop, and did."""
+        return [instance for instance in self.instances
+                if instance.number and instance.told_to_stop and instance.exit_code() == 0
+                and "foreground" in instance.args]
 
     def log_tail(self, lines=30):
         """The end of each log, for a person to read."""

@@ -440,20 +440,53 @@ static void housekeeping_sums_up_and_restarts(void **state)
 static void start_and_stop_are_told(void **state)
 {
     struct scene *scene = *state;
-    char *expected =
-        memory_format(HEAD "[INFO] sarracenia.flow run pid: %d subscribe/dd_all instance: 3\n" HEAD
-                           "[INFO] sarracenia.flow close flow/close completed cleanly pid: %d "
-                           "subscribe/dd_all instance: 3\n",
-                      (int)getpid(), (int)getpid());
+    char *expected = memory_format(
+        HEAD "[INFO] sarracenia.flow run pid: %d subscribe/dd_all instance: 3\n" HEAD
+             "[INFO] sr3sub.report totals since the start: received 6, revived 0, taken over 0; "
+             "placed 5, events 0, duplicates 0, older 0, rejected 0, malformed 0, given up 0, kept "
+             "for retry 0, handed back 0, in flight 1\n" HEAD
+             "[INFO] sarracenia.flow close flow/close completed cleanly pid: %d "
+             "subscribe/dd_all instance: 3\n",
+        (int)getpid(), (int)getpid());
     char *text;
 
     begin(scene, &all);
     report_started(&scene->report);
+    scene->report.metrics.received = 2;
+    scene->report.before.received = 4;
+    scene->report.metrics.placed = 5;
+    scene->report.metrics.in_flight = 1;
     report_stopped(&scene->report);
     text = take_text(scene);
     assert_string_equal(text, expected);
     free(text);
     free(expected);
+}
+
+static void more_events_are_told_when_asked_for(void **state)
+{
+    static const struct report_settings more = {
+        .title = "t", .topic_prefix = "v02.post", .start = true, .stop = true, .gathered = true};
+    struct envelope envelope = {.body = {"x", 1}};
+    struct scene *scene = *state;
+    struct report *report = &scene->report;
+    char *text;
+
+    begin(scene, &more);
+    report_started(report);
+    report_gathered(report);
+    report_received(report, &envelope);
+    report_received(report, &envelope);
+    report_gathered(report);
+    report_gathered(report);
+    report_stopped(report);
+    text = take_text(scene);
+    assert_non_null(strstr(text, "[INFO] sarracenia.flowcb.log on_start starting\n"));
+    assert_non_null(strstr(text, "[INFO] sarracenia.flowcb.log gather messages: 2\n"));
+    assert_null(strstr(text, "gather messages: 0"));
+    assert_non_null(strstr(text, "[INFO] sarracenia.flowcb.log stats messages received: "));
+    assert_non_null(strstr(text, "[INFO] sarracenia.flowcb.log on_stop stopping\n"));
+    free(text);
 }
 
 #define CASE(function) cmocka_unit_test_setup_teardown(function, scene_open, scene_close)
@@ -471,6 +504,7 @@ int main(void)
         CASE(gauges_follow_the_board),
         CASE(housekeeping_sums_up_and_restarts),
         CASE(start_and_stop_are_told),
+        CASE(more_events_are_told_when_asked_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
