@@ -4,6 +4,7 @@ RabbitMQ, Redis and nginx are started once. A test that stops one of them need n
 Everything lives in a temporary directory, removed at the end unless SR3SUB_KEEP is set.
 """
 import collections
+import contextlib
 import itertools
 import os
 import pathlib
@@ -179,10 +180,10 @@ class Factory:
         return self.made[-1]
 
 
-@pytest.fixture
-def subscribe(work, rabbit):
-    """Factory of subscriptions. Their instances are stopped after the test, and their logs must be
-    free of sanitizer reports and passwords."""
+@contextlib.contextmanager
+def subscriptions(work, rabbit):
+    """Factory of subscriptions. Their instances are stopped in the end, their logs must be free of
+    sanitizer reports and passwords, and their counts must add up."""
     factory = Factory(work, rabbit)
     yield factory
     for subscription in factory.made:
@@ -190,6 +191,19 @@ def subscribe(work, rabbit):
     complaints = [line for made in factory.made for line in made.complaints()]
     assert not complaints, "\n".join(complaints[:20])
     check_totals([instance for made in factory.made for instance in made.stopped()])
+
+
+@pytest.fixture
+def subscribe(work, rabbit):
+    with subscriptions(work, rabbit) as factory:
+        yield factory
+
+
+@pytest.fixture(scope="module")
+def subscribe_together(work, rabbit_server):
+    """For what all tests of a module look at together."""
+    with subscriptions(work, rabbit_server.start()) as factory:
+        yield factory
 
 
 def check_totals(instances):

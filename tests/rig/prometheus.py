@@ -14,10 +14,9 @@ CONFIGURATION = """\
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: [{folder}/alerts.yml]
 scrape_configs:
-  - job_name: sr3sub
-    static_configs:
-      - targets: {targets}
+{jobs}
 """
+JOB = "  - job_name: {job}\n    static_configs: [{{targets: {targets}}}]"
 
 
 def quicken(text):
@@ -27,16 +26,17 @@ def quicken(text):
 
 
 class Prometheus:
-    """Scrapes the ports of `instances` of sr3sub. `change` edits the rules further."""
+    """Scrapes the ports of `jobs`, {name: ports}. `change` edits the rules further."""
 
-    def __init__(self, folder, ports, change=lambda rules: rules):
+    def __init__(self, folder, jobs, change=lambda rules: rules):
         self.folder, self.port = os.path.abspath(folder), free_port()
         os.makedirs(self.folder, exist_ok=True)
         with open(ALERTS) as rules, open(f"{self.folder}/alerts.yml", "w") as file:
             file.write(change(quicken(rules.read())))
-        targets = json.dumps([f"127.0.0.1:{port}" for port in ports])
+        listed = [JOB.format(job=job, targets=json.dumps([f"127.0.0.1:{port}" for port in ports]))
+                  for job, ports in jobs.items()]
         with open(f"{self.folder}/prometheus.yml", "w") as file:
-            file.write(CONFIGURATION.format(folder=self.folder, targets=targets))
+            file.write(CONFIGURATION.format(folder=self.folder, jobs="\n".join(listed)))
         self.server = Process(
             ["/usr/bin/prometheus", f"--config.file={self.folder}/prometheus.yml",
              f"--storage.tsdb.path={self.folder}/data",
@@ -60,8 +60,8 @@ class Prometheus:
                 for row in self._get("query", query=expression).get("result", [])]
 
     def firing(self):
-        """Names of the alerts that fire."""
-        return {alert["labels"]["alertname"] for alert in self._get("alerts")["alerts"]
+        """(name, job) of the alerts that fire."""
+        return {(alert["labels"]["alertname"], alert["labels"]["job"]) for alert in self._get("alerts")["alerts"]
                 if alert["state"] == "firing"}
 
     def close(self):
