@@ -170,7 +170,7 @@ static void deliver(struct courier *courier)
     struct courier_outcome outcome = {0};
 
     pthread_mutex_unlock(&courier->couriers->lock);
-    remote_fetch(courier->remote, courier->order, &outcome);
+    remote_carry_out(courier->remote, courier->order, &outcome);
     pthread_mutex_lock(&courier->couriers->lock);
     courier->outcome = outcome;
     courier->ended = true;

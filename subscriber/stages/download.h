@@ -78,11 +78,13 @@ struct download_request {
     int64_t validator_s;    /* Last-Modified of what is there; <= 0: unknown, then all is fetched */
     int64_t size_max_bytes; /* a longer file fails with ERROR_PERMANENT; 0: no limit */
     int64_t announced_bytes; /* one that is many times longer fails for now; 0: unknown */
+    bool remove; /* nothing is fetched: the file is removed at its server, but for http and https;
+                    it fails if the file is not as old as validator_s, > 0, says */
 };
 
 struct download_result {
     void *ticket;
-    bool fetched;           /* the whole answer has arrived */
+    bool fetched;           /* the whole answer has arrived, or the file is removed */
     struct error err;       /* why not */
     bool untried;           /* it was not asked for: its host is paused, for retry_after_ms still */
     bool broken;            /* the connection broke in the middle: another try may do at once */

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* "file:///a%20b" -> "a b", clean; NULL and `err`. */
-static char *path_of(struct arena *arena, const char *url, struct error *err)
+static char *path_of(struct arena *arena, const char *url, const char *verb, struct error *err)
 {
     const char *path = url + strlen("file:");
     int length = 0;
@@ -22,9 +22,9 @@ static char *path_of(struct arena *arena, const char *url, struct error *err)
     path += strncmp(path, "//", 2) == 0 ? 2 : 0;
     decoded = curl_easy_unescape(NULL, path, 0, &length);
     if (!decoded || *path != '/' || strlen(decoded) != (size_t)length)
-        error_set(err, ERROR_PERMANENT, "get '%s': no path", url);
+        error_set(err, ERROR_PERMANENT, "%s '%s': no path", verb, url);
     else if (!(clean = path_clean(arena, decoded, err)))
-        error_wrap(err, "get '%s'", url);
+        error_wrap(err, "%s '%s'", verb, url);
     curl_free(decoded);
     return clean;
 }
@@ -47,25 +47,39 @@ static const char *below(const char *path, const char *allowed)
     return path;
 }
 
-static int open_below(const char *directory, const char *path)
+typedef int open_function(int root, const char *path);
+
+static int open_below(const char *directory, const char *path, open_function *open_in)
 {
     int root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd, saved;
 
     if (root < 0)
         return -1;
-    fd = path_open_file_below(root, path);
+    fd = open_in(root, path);
     saved = errno;
     close(root);
     errno = saved;
     return fd;
 }
 
-static int open_allowed(struct download_names allowed, const char *path)
+/* The directory of a file. */
+static int open_parent(int root, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = memory_copy_bytes(path, slash ? (size_t)(slash - path) : 0);
+    int fd = path_open_below(root, directory), saved = errno;
+
+    free(directory);
+    errno = saved;
+    return fd;
+}
+
+static int open_allowed(struct download_names allowed, const char *path, open_function *open_in)
 {
     errno = EXDEV;
     for (size_t i = 0; i < allowed.count; i++) {
         const char *rest = below(path, allowed.items[i]);
-        int fd = rest ? open_below(allowed.items[i], rest) : -1;
+        int fd = rest ? open_below(allowed.items[i], rest, open_in) : -1;
 
         if (fd >= 0)
             return fd;
@@ -85,21 +99,21 @@ static bool is_readable(int fd, const char *url, struct stat *status, struct err
     return true;
 }
 
-static bool explain(const char *url, int code, struct error *err)
+static bool explain(const char *verb, const char *url, int code, struct error *err)
 {
     switch (code) {
     case EXDEV:
         return error_set(err, ERROR_PERMANENT,
-                         "get '%s': not below a directory that fileAllow names", url);
+                         "%s '%s': not below a directory that fileAllow names", verb, url);
     case ENOENT:
     case ENOTDIR:
     case ENXIO: /* a socket, or a device that is none */
-        return error_set(err, ERROR_PERMANENT, "get '%s': %s", url, strerror(code));
+        return error_set(err, ERROR_PERMANENT, "%s '%s': %s", verb, url, strerror(code));
     case EACCES:
     case EPERM:
-        return error_set(err, ERROR_OPERATOR, "get '%s': %s", url, strerror(code));
+        return error_set(err, ERROR_OPERATOR, "%s '%s': %s", verb, url, strerror(code));
     default:
-        return error_set(err, ERROR_TEMPORARY, "get '%s': %s", url, strerror(code));
+        return error_set(err, ERROR_TEMPORARY, "%s '%s': %s", verb, url, strerror(code));
     }
 }
 
@@ -108,12 +122,12 @@ int local_file_open(struct download_names allowed, const char *url, int64_t *siz
 {
     struct arena arena = {0};
     struct stat status;
-    char *path = path_of(&arena, url, err);
-    int fd = path ? open_allowed(allowed, path) : -1;
+    char *path = path_of(&arena, url, "get", err);
+    int fd = path ? open_allowed(allowed, path, path_open_file_below) : -1;
 
     *gone = path && fd < 0 && (errno == ENOENT || errno == ENOTDIR);
     if (path && fd < 0)
-        explain(url, errno, err);
+        explain("get", url, errno, err);
     arena_clear(&arena);
     if (fd < 0)
         return -1;
@@ -124,6 +138,49 @@ int local_file_open(struct download_names allowed, const char *url, int64_t *siz
     *size_bytes = status.st_size;
     *modified_s = status.st_mtime;
     return fd;
+}
+
+/* Of whoever tried in vain; errno says why. */
+static bool fail_removal(const char *url, bool *gone, struct error *err)
+{
+    *gone = errno == ENOENT || errno == ENOTDIR;
+    return explain("remove", url, errno, err);
+}
+
+static bool remove_from(int directory, const char *name, const char *url, int64_t modified_s,
+                        bool *gone, struct error *err)
+{
+    struct stat status;
+
+    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return fail_removal(url, gone, err);
+    if (!S_ISREG(status.st_mode))
+        return error_set(err, ERROR_PERMANENT, "remove '%s': not a regular file", url);
+    if (modified_s > 0 && status.st_mtime != modified_s)
+        return error_set(err, ERROR_PERMANENT, "remove '%s': it was changed after it was fetched",
+                         url);
+    return unlinkat(directory, name, 0) == 0 || fail_removal(url, gone, err);
+}
+
+bool local_file_remove(struct download_names allowed, const char *url, int64_t modified_s,
+                       bool *gone, struct error *err)
+{
+    struct arena arena = {0};
+    char *path = path_of(&arena, url, "remove", err);
+    int directory = path ? open_allowed(allowed, path, open_parent) : -1;
+    bool removed = false;
+
+    *gone = false;
+    if (directory >= 0) {
+        const char *slash = strrchr(path, '/');
+
+        removed = remove_from(directory, slash ? slash + 1 : path, url, modified_s, gone, err);
+        close(directory);
+    } else if (path) {
+        fail_removal(url, gone, err);
+    }
+    arena_clear(&arena);
+    return removed;
 }
 
 bool local_file_check(struct download_names allowed, struct error *err)

@@ -2,6 +2,9 @@
  * ftp, ftps and sftp by curl, local files by read(). What these protocols say when they fail is
  * told in the words of the rest of the program.
  *
+ * A file is removed in two steps: a look at its age, then the command, because neither ftp nor sftp
+ * can be told to remove what was not changed only.
+ *
  * The rest of a file is fetched only if the server says (MDTM, stat) that the file is as old as
  * what is here; these protocols have no question that is answered with "the rest, if it is the
  * same".
@@ -10,6 +13,7 @@
 
 #include "stages/fetcher.h"
 #include "stages/local_file.h"
+#include "stages/removal.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -22,6 +26,8 @@
 #define FILE_PIECE  65536
 #define REPLIES_MAX 131072 /* bytes that an ftp server says beside the file */
 
+enum remote_step { REMOTE_FETCH, REMOTE_LOOK, REMOTE_REMOVE };
+
 struct remote {
     const struct courier_settings *settings;
     struct courier *courier;
@@ -29,7 +35,10 @@ struct remote {
 
     /* of the transfer: */
     const struct order *order;
+    const char *verb; /* of errors */
+    enum remote_step step;
     char *url;
+    struct curl_slist *commands;
     bool rest, answered, denied, start_over, too_large;
     bool host_unknown, host_changed; /* ssh */
     size_t reply_bytes;
@@ -85,6 +94,8 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context)
     struct remote *remote = context;
     size_t length = size * count;
 
+    if (remote->step != REMOTE_FETCH) /* curl makes headers of what a look at a file tells */
+        return length;
     return begin_file(remote) && courier_put(remote->courier, bytes, length) ? length : 0;
 }
 
@@ -212,6 +223,25 @@ static void set_ssh(struct remote *remote)
     curl_easy_setopt(easy, CURLOPT_SSH_KEYDATA, remote);
 }
 
+/* An ftp server is in the directory of the file when it hears the command. Behind it curl looks for
+ * what the URL names, which over ssh must not be the file. */
+static bool set_removal(struct remote *remote)
+{
+    bool ssh = begins(remote->url, "sftp://");
+    char *command = removal_print(remote->url);
+
+    if (!command)
+        return false;
+    remote->commands = curl_slist_append(NULL, command);
+    free(command);
+    curl_easy_setopt(remote->easy, ssh ? CURLOPT_QUOTE : CURLOPT_PREQUOTE, remote->commands);
+    if (ssh) {
+        memory_replace(&remote->url, removal_print_server(remote->url));
+        curl_easy_setopt(remote->easy, CURLOPT_URL, remote->url);
+    }
+    return true;
+}
+
 static void set_callbacks(struct remote *remote)
 {
     CURL *easy = remote->easy;
@@ -243,7 +273,7 @@ static void set_waits(CURL *easy, const struct download_settings *settings)
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* do not wait for the resolver */
 }
 
-static void set_options(struct remote *remote)
+static bool set_options(struct remote *remote)
 {
     const struct download_settings *settings = remote->settings->download;
     const struct download_login *login = &remote->order->login;
@@ -269,6 +299,8 @@ static void set_options(struct remote *remote)
         snprintf(range, sizeof(range), "%lld-", (long long)remote->order->request.from_byte);
         curl_easy_setopt(easy, CURLOPT_RANGE, range);
     }
+    curl_easy_setopt(easy, CURLOPT_NOBODY, remote->step == REMOTE_FETCH ? 0L : 1L);
+    return remote->step != REMOTE_REMOVE || set_removal(remote);
 }
 
 /* ---- what an end means ---- */
@@ -286,6 +318,8 @@ static const struct {
     {CURLE_FTP_COULDNT_RETR_FILE, 550, ERROR_PERMANENT, true, HOST_WELL, ""},
     {CURLE_FTP_COULDNT_RETR_FILE, 553, ERROR_PERMANENT, false, HOST_WELL, ""},
     {CURLE_REMOTE_ACCESS_DENIED, 0, ERROR_OPERATOR, false, HOST_WELL, ""},
+    {CURLE_QUOTE_ERROR, 450, ERROR_TEMPORARY, false, HOST_WELL, ""},
+    {CURLE_QUOTE_ERROR, 0, ERROR_OPERATOR, false, HOST_WELL, ""},
     {CURLE_LOGIN_DENIED, 421, ERROR_TEMPORARY, false, HOST_TROUBLE, ""},
     {CURLE_LOGIN_DENIED, 0, ERROR_OPERATOR, false, HOST_WELL,
      "; see the entry of this server in credentials.conf"},
@@ -313,13 +347,13 @@ static void fail(const struct remote *remote, CURLcode code, struct courier_outc
             continue;
         outcome->gone = meanings[i].gone;
         outcome->news = meanings[i].news;
-        error_set(&outcome->err, meanings[i].kind, "get '%s': %s%s", url, words,
+        error_set(&outcome->err, meanings[i].kind, "%s '%s': %s%s", remote->verb, url, words,
                   meanings[i].advice);
         return;
     }
     outcome->news = HOST_UNKNOWN;
     outcome->broken = code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR;
-    error_set(&outcome->err, ERROR_TEMPORARY, "get '%s': %s", url, words);
+    error_set(&outcome->err, ERROR_TEMPORARY, "%s '%s': %s", remote->verb, url, words);
 }
 
 static void refuse_server(const struct remote *remote, struct courier_outcome *outcome)
@@ -331,19 +365,19 @@ static void refuse_server(const struct remote *remote, struct courier_outcome *o
     file = file ? file : "sshKnownHosts, which is not set";
     if (remote->host_changed)
         error_set(&outcome->err, ERROR_OPERATOR,
-                  "get '%s': the server's key is not the one in %s: somebody may be in its place; "
-                  "if it was changed on purpose, remove the old one",
-                  url, file);
+                  "%s '%s': the server's key is not the one in %s: somebody may be in its "
+                  "place; if it was changed on purpose, remove the old one",
+                  remote->verb, url, file);
     else if (remote->host_unknown || begins(remote->url, "sftp:"))
         error_set(&outcome->err, ERROR_OPERATOR,
-                  "get '%s': the server's key is not in %s; add it with ssh-keyscan, or say "
+                  "%s '%s': the server's key is not in %s; add it with ssh-keyscan, or say "
                   "'tlsRigour lax'",
-                  url, file);
+                  remote->verb, url, file);
     else
         error_set(&outcome->err, ERROR_OPERATOR,
-                  "get '%s': certificate refused: %s; name the authority's certificate with "
+                  "%s '%s': certificate refused: %s; name the authority's certificate with "
                   "'caFile', or say 'tlsRigour lax'",
-                  url, words);
+                  remote->verb, url, words);
     outcome->news = HOST_WELL;
 }
 
@@ -352,17 +386,19 @@ static void judge(struct remote *remote, CURLcode code, struct courier_outcome *
     const char *url = remote->order->request.url;
 
     outcome->news = HOST_WELL;
-    if (remote->too_large) {
+    if (outcome->err.kind) {
+        return;
+    } else if (remote->too_large) {
         outcome->err = remote->size_error;
     } else if (code == CURLE_OK) {
         outcome->fetched = true;
     } else if (remote->denied) {
         outcome->news = HOST_UNKNOWN;
         error_set(&outcome->err, ERROR_PERMANENT,
-                  "get '%s': its host is excluded by urlAllow or urlDeny", url);
+                  "%s '%s': its host is excluded by urlAllow or urlDeny", remote->verb, url);
     } else if (remote->reply_bytes > REPLIES_MAX) {
-        error_set(&outcome->err, ERROR_TEMPORARY, "get '%s': more than %d bytes of replies", url,
-                  REPLIES_MAX);
+        error_set(&outcome->err, ERROR_TEMPORARY, "%s '%s': more than %d bytes of replies",
+                  remote->verb, url, REPLIES_MAX);
     } else if (code == CURLE_PEER_FAILED_VERIFICATION) {
         refuse_server(remote, outcome);
     } else {
@@ -372,18 +408,20 @@ static void judge(struct remote *remote, CURLcode code, struct courier_outcome *
 
 /* ---- one file ---- */
 
-static CURLcode perform(struct remote *remote, bool rest)
+static CURLcode perform(struct remote *remote, enum remote_step step, bool rest)
 {
     CURLcode code;
 
+    remote->step = step;
     remote->rest = rest;
     remote->answered = remote->denied = remote->start_over = remote->too_large = false;
     remote->host_unknown = remote->host_changed = false;
     remote->reply_bytes = 0;
     remote->error[0] = '\0';
-    set_options(remote);
-    code = curl_easy_perform(remote->easy);
-    if (code == CURLE_OK && !begin_file(remote)) /* without any bytes */
+    code = set_options(remote) ? curl_easy_perform(remote->easy) : CURLE_URL_MALFORMAT;
+    curl_slist_free_all(remote->commands);
+    remote->commands = NULL;
+    if (code == CURLE_OK && step == REMOTE_FETCH && !begin_file(remote)) /* without any bytes */
         return CURLE_WRITE_ERROR;
     return code;
 }
@@ -395,7 +433,37 @@ static bool is_rest_refused(const struct remote *remote, CURLcode code)
                || code == CURLE_FTP_COULDNT_USE_REST || code == CURLE_RANGE_ERROR);
 }
 
-static void fetch_by_curl(struct remote *remote, struct courier_outcome *outcome)
+static CURLcode fetch_by_curl(struct remote *remote)
+{
+    CURLcode code = perform(remote, REMOTE_FETCH, order_is_rest(remote->order));
+
+    if (is_rest_refused(remote, code) && !courier_is_recalled(remote->courier))
+        code = perform(remote, REMOTE_FETCH, false);
+    return code;
+}
+
+static bool has_changed(const struct remote *remote)
+{
+    int64_t expected_s = remote->order->request.validator_s;
+    curl_off_t modified_s = -1;
+
+    curl_easy_getinfo(remote->easy, CURLINFO_FILETIME_T, &modified_s);
+    return expected_s > 0 && modified_s != expected_s;
+}
+
+static CURLcode remove_by_curl(struct remote *remote, struct error *err)
+{
+    CURLcode code = perform(remote, REMOTE_LOOK, false);
+
+    if (code == CURLE_OK && has_changed(remote))
+        error_set(err, ERROR_PERMANENT, "remove '%s': it was changed after it was fetched",
+                  remote->order->request.url);
+    else if (code == CURLE_OK)
+        code = perform(remote, REMOTE_REMOVE, false);
+    return code;
+}
+
+static void carry_out_by_curl(struct remote *remote, struct courier_outcome *outcome)
 {
     CURLcode code;
 
@@ -404,13 +472,14 @@ static void fetch_by_curl(struct remote *remote, struct courier_outcome *outcome
     if (!remote->easy)
         abort(); /* only when memory is out */
     remote->url = url_of(remote->order);
-    code = perform(remote, order_is_rest(remote->order));
-    if (is_rest_refused(remote, code) && !courier_is_recalled(remote->courier))
-        code = perform(remote, false);
+    code = remote->order->request.remove ? remove_by_curl(remote, &outcome->err)
+                                         : fetch_by_curl(remote);
     judge(remote, code, outcome);
     free(remote->url);
     remote->url = NULL;
 }
+
+/* ---- a local file ---- */
 
 static bool copy_file(struct remote *remote, int fd, struct error *err)
 {
@@ -447,12 +516,25 @@ static void fetch_file(struct remote *remote, struct courier_outcome *outcome)
     close(fd);
 }
 
-void remote_fetch(struct remote *remote, const struct order *order, struct courier_outcome *outcome)
+static void remove_file(const struct remote *remote, struct courier_outcome *outcome)
+{
+    const struct download_request *request = &remote->order->request;
+
+    outcome->news = HOST_UNKNOWN;
+    outcome->fetched = local_file_remove(remote->settings->download->file_allow, request->url,
+                                         request->validator_s, &outcome->gone, &outcome->err);
+}
+
+void remote_carry_out(struct remote *remote, const struct order *order,
+                      struct courier_outcome *outcome)
 {
     remote->order = order;
-    if (order_is_file(order))
-        fetch_file(remote, outcome);
+    remote->verb = order->request.remove ? "remove" : "get";
+    if (!order_is_file(order))
+        carry_out_by_curl(remote, outcome);
+    else if (order->request.remove)
+        remove_file(remote, outcome);
     else
-        fetch_by_curl(remote, outcome);
+        fetch_file(remote, outcome);
     remote->order = NULL;
 }

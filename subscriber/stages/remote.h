@@ -1,5 +1,6 @@
 /*
- * What a courier does on its way, in its own thread: fetches one file after the other.
+ * What a courier does on its way, in its own thread: fetches one file after the other, or removes
+ * it.
  *
  * Part of download.c.
  */
@@ -14,8 +15,8 @@ struct remote *remote_new(const struct courier_settings *settings,
                           struct courier *courier) MUST_CHECK;
 void remote_free(struct remote *remote); /* says goodbye to its server */
 
-void remote_fetch(struct remote *remote, const struct order *order,
-                  struct courier_outcome *outcome);
+void remote_carry_out(struct remote *remote, const struct order *order,
+                      struct courier_outcome *outcome);
 
 /* For remote.c, from courier.c; these may be called from the courier's thread only. */
 

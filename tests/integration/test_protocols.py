@@ -296,6 +296,34 @@ def test_starting_over_is_done_once():
     server.close()
 
 
+# ---- removing ----
+
+def test_removal(tmp_path):
+    """A file goes only if it is as old as it was when it was fetched."""
+    root = tmp_path / "removal"
+    os.makedirs(root / "d")
+    os.chmod(tmp_path, 0o755)
+    os.chmod(root / "d", 0o777)
+    ftp = Ftp(tmp_path / "ftp", root, more="write_enable=YES\nanon_other_write_enable=YES")
+    sftp = Sftp(tmp_path / "sftp", root)
+    for url, settings in ((f"{ftp.url}d/f", login(ftp)), (f"{sftp.url}~/d/f", keys(sftp)),
+                          (f"file:{root}/d/f", {"file_allow": root})):
+        (root / "d/f").write_bytes(BODY)
+        os.utime(root / "d/f", (1700000000, 1700000000))
+        result = probe(url, remove=1, validator_s=1600000000, **settings)
+        assert_failed(result, "permanent", "changed after it was fetched")
+        assert (root / "d/f").read_bytes() == BODY
+        result = probe(url, remove=1, validator_s=1700000000, **settings)
+        assert result["fetched"] and not result["answers"], result
+        assert not (root / "d/f").exists()
+        assert_failed(probe(url, remove=1, **settings), "permanent", "remove '", gone=True)
+    assert_failed(probe(f"file:{root}/d", remove=1, file_allow=root), "permanent", "not a regular")
+    assert_failed(probe(f"file:{root}/d/f", remove=1, file_allow=root / "d/f"), "permanent",
+                  "fileAllow")
+    ftp.close()
+    sftp.close()
+
+
 # ---- limits ----
 
 def test_size_limit(web, ftp, sftp, tree, certificate, bad):

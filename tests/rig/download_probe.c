@@ -69,8 +69,9 @@ static const struct {
     const char *name;
     bool *target;
 } flags[] = {
-    {"http2", &settings.http2}, {"active", &login.active}, {"ascii", &login.ascii},
-    {"tls", &login.tls},        {"prot_p", &login.prot_p}, {"implicit", &login.implicit},
+    {"http2", &settings.http2},  {"active", &login.active}, {"ascii", &login.ascii},
+    {"tls", &login.tls},         {"prot_p", &login.prot_p}, {"implicit", &login.implicit},
+    {"remove", &request.remove},
 };
 
 static const struct {
