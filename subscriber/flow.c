@@ -40,7 +40,7 @@ static void reject(struct flow *flow, struct job *job, int code, const char *rea
 
 static bool is_active(const struct job *job)
 {
-    return job->state == JOB_CLAIMED && job->transfer && download_is_active(job->transfer);
+    return job->transfer && download_is_active(job->transfer);
 }
 
 void flow_abandon(struct flow *flow, bool all)
@@ -234,6 +234,8 @@ static void go_on(struct flow *flow, struct job *job)
     } else if (job->state == JOB_WAITING) {
         job_advance(job, JOB_ACCEPTED);
         claim_or_wait(flow, job, 0);
+    } else if (job->state == JOB_CONFIRMED && job->clearing) {
+        flow_clear_up(flow, job);
     } else { /* its record is to be dropped still */
         flow_finish(flow, job);
     }
@@ -320,10 +322,7 @@ static void answer_released(struct flow *flow, struct job *job)
 static void answer_confirmed(struct flow *flow, struct job *job)
 {
     job_advance(job, JOB_CONFIRMED);
-    if (flow->config->delete_destination && job->op == JUDGE_DOWNLOAD && !job->kept)
-        flow_begin_removal(flow, job);
-    else
-        flow_finish(flow, job);
+    flow_clear_up(flow, job);
 }
 
 /* `nodupe_fail open`: a file fetched twice is better than one that waits. */

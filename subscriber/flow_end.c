@@ -333,6 +333,10 @@ void flow_abandon_job(struct flow *flow, struct job *job)
     case JOB_WAITING:
         abandon_waiting(flow, job);
         break;
+    case JOB_CONFIRMED:
+        if (flow->stopping)
+            flow_leave_source(flow, job);
+        break;
     default: /* with the writer, or about to be settled */
         break;
     }

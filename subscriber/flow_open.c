@@ -148,8 +148,14 @@ static void free_jobs(struct flow *flow)
 static void let_go_of_transfers(struct flow *flow)
 {
     for (struct list_link *link = list_first(&flow->jobs); link;
-         link = list_next(&flow->jobs, link))
-        flow_give_up(flow, LIST_ITEM(link, struct job, link));
+         link = list_next(&flow->jobs, link)) {
+        struct job *job = LIST_ITEM(link, struct job, link);
+
+        if (!flow_give_up(flow, job) && job->transfer) { /* that removes something */
+            download_cancel(job->transfer);
+            job->transfer = NULL;
+        }
+    }
 }
 
 void flow_close(struct flow *flow)

@@ -178,6 +178,7 @@ void flow_receive_answer(void *ticket, int64_t from_byte, int64_t last_modified_
     struct job *job = ticket;
 
     job->from_byte = from_byte;
+    job->modified_s = last_modified_s;
     writer_continue(job->file, from_byte, last_modified_s);
 }
 
@@ -233,6 +234,10 @@ static void take_finished(struct flow *flow, const struct download_result *resul
     struct job *job = result->ticket;
 
     job->transfer = NULL;
+    if (job->state == JOB_CONFIRMED) {
+        flow_take_cleared(flow, job, result);
+        return;
+    }
     report_transfer(flow->report, result);
     if (result->fetched || writer_has_failed(job->file)) { /* which is finished for the reason */
         job_advance(job, JOB_FETCHED);

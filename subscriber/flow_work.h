@@ -21,6 +21,17 @@ int64_t flow_pause_ms(const struct flow *flow, const struct job *job, enum flow_
 /* What an earlier attempt may have left of it is removed. */
 void flow_discard(struct flow *flow, struct job *job);
 
+/* ---- flow_clear.c ---- */
+
+/* Removes what is to go after it was placed and confirmed, then finishes the job. */
+void flow_clear_up(struct flow *flow, struct job *job);
+
+/* What came of removing it where it came from. */
+void flow_take_cleared(struct flow *flow, struct job *job, const struct download_result *result);
+
+/* There is no time left to remove it where it came from. */
+void flow_leave_source(struct flow *flow, struct job *job);
+
 /* ---- flow_event.c ---- */
 
 /* Begins to carry out an event: when its former place is claimed, too, if it has one. */

@@ -92,9 +92,12 @@ struct job {
     struct transfer *transfer;
     struct writer_file *file; /* NULL: none, or with the writer for good */
     int64_t from_byte;        /* where the bytes begin that are fetched this time */
+    int64_t modified_s;       /* of the file at its server when it was fetched; <= 0: unknown */
     bool begun;               /* once at least, and reported as accepted */
     bool acting;              /* an event is with its stage */
     bool kept;                /* what was there stays */
+    bool clearing;            /* it is to be removed where it came from */
+    int clearing_tries;       /* that failed */
     bool from_content;        /* the bytes came with the announcement */
     bool content_failed;      /* they are of no use */
 

@@ -246,6 +246,17 @@ void report_removed(struct report *report, const struct job *job, const struct e
                  job->destination.path);
 }
 
+void report_cleared(struct report *report, const struct job *job, const struct error *err)
+{
+    if (err) {
+        report->metrics.sources_left++;
+        log_error("sr3sub.flow delete", "'%s' stays at its source: %s", job->fetch_url, err->text);
+    } else {
+        report->metrics.sources_removed++;
+        log_info("sr3sub.flow delete", "removed '%s' at its source", job->fetch_url);
+    }
+}
+
 void report_mismatch(struct report *report, const struct job *job, const struct error *err)
 {
     report->metrics.mismatches++;

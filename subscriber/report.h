@@ -47,6 +47,8 @@ void report_accepted(struct report *report, const struct job *job);
 void report_placed(struct report *report, struct job *job, const struct writer_result *result);
 void report_done(struct report *report, struct job *job, enum events_op deed); /* what is no file */
 void report_removed(struct report *report, const struct job *job, const struct error *err);
+/* Of the file where it came from; `err`: it stays there. */
+void report_cleared(struct report *report, const struct job *job, const struct error *err);
 void report_mismatch(struct report *report, const struct job *job, const struct error *err);
 void report_late(struct report *report, const struct error *err);
 void report_unsure(struct report *report, const struct job *job);
