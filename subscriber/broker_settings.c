@@ -1,5 +1,7 @@
 #include "broker_settings.h"
 
+#include "stages/intake.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +50,8 @@ struct broker_settings broker_settings_for(const struct config *config,
         .message_ttl_ms = config->message_age_max_ms,
         .bindings = kept->bindings,
         .binding_count = config->binding_count,
-        .prefetch = config->prefetch > 0 ? config->prefetch : PREFETCH_DEFAULT,
+        .prefetch = intake_limit_prefetch(
+            config->message_rate_max, config->prefetch > 0 ? config->prefetch : PREFETCH_DEFAULT),
         .heartbeat_s = (int)(config->amqp_heartbeat_ms / 1000),
         .connect_timeout_ms = config->connect_timeout_ms,
         .record = kept->record,

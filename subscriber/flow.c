@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "record.h"
 #include "settings/config.h"
+#include "stages/vip.h"
 #include "store/sr3_retries.h"
 
 #include <stdlib.h>
@@ -67,6 +68,8 @@ static void watch_connection(struct flow *flow)
     if (connection == flow->connection)
         return;
     flow->connection = connection;
+    if (!connection)
+        intake_forget_turns(&flow->intake);
     for (link = list_first(&flow->jobs); link; link = next) {
         struct job *job = LIST_ITEM(link, struct job, link);
 
@@ -149,11 +152,31 @@ static void judge(struct flow *flow, struct job *job, const struct envelope *env
         reject(flow, job, judgement.code, judgement.reason);
 }
 
+/* Puts it aside, unread, until its turn. */
+static void park(struct flow *flow, struct job *job, const struct envelope *envelope,
+                 int64_t delay_ms)
+{
+    envelope_copy(envelope, &job->parked_arena, &job->envelope);
+    job->parked = true;
+    deadline_set(flow->deadlines, &job->deadline, delay_ms);
+}
+
+static void unpark(struct flow *flow, struct job *job)
+{
+    struct arena arena = job->parked_arena;
+
+    job->parked = false;
+    job->parked_arena = (struct arena){0};
+    judge(flow, job, &job->envelope);
+    arena_clear(&arena);
+}
+
 static void receive(struct flow *flow, const struct delivery *delivery)
 {
+    int64_t delay_ms;
     struct job *job;
 
-    if (flow->stopping) {
+    if (flow->stopping || flow_is_held(flow) || !intake_take(&flow->intake, &delay_ms)) {
         broker_requeue(flow->broker, delivery->ticket);
         return;
     }
@@ -162,7 +185,10 @@ static void receive(struct flow *flow, const struct delivery *delivery)
     job->redelivered = delivery->redelivered;
     job->received_ns = clock_wall_ns();
     report_received(flow->report, &delivery->envelope);
-    judge(flow, job, &delivery->envelope);
+    if (delay_ms > 0)
+        park(flow, job, &delivery->envelope, delay_ms);
+    else
+        judge(flow, job, &delivery->envelope);
 }
 
 /* Another try for what is kept in the retry store. */
@@ -225,7 +251,9 @@ static void take_over(struct flow *flow)
  * answer. */
 static void go_on(struct flow *flow, struct job *job)
 {
-    if (job->state == JOB_FETCHED || job->state == JOB_CLAIMED) {
+    if (job->parked) {
+        unpark(flow, job);
+    } else if (job->state == JOB_FETCHED || job->state == JOB_CLAIMED) {
         flow_go_on_surely(flow, job);
     } else if (job->state == JOB_PLACED) {
         flow_confirm(flow, job);
@@ -249,15 +277,40 @@ static void take_due(struct flow *flow)
         go_on(flow, deadline->ticket);
 }
 
+/* ---- how much is taken ---- */
+
+bool flow_is_held(const struct flow *flow)
+{
+    return flow->vip && !vip_is_here(flow->vip);
+}
+
+bool flow_is_done(const struct flow *flow)
+{
+    return intake_is_full(&flow->intake)
+           && job_board_open(&flow->board) <= flow->board.count[JOB_WAITING];
+}
+
+static void watch_intake(struct flow *flow)
+{
+    bool full = intake_is_full(&flow->intake);
+
+    if (flow->stopping)
+        return;
+    broker_hold(flow->broker, full || flow_is_held(flow));
+    retry_pause(flow->retry, full || flow_is_held(flow));
+}
+
 void flow_take(struct flow *flow)
 {
     struct delivery delivery;
     struct retry_item item;
 
+    watch_intake(flow);
     broker_step(flow->broker);
     while (broker_take_delivery(flow->broker, &delivery))
         receive(flow, &delivery);
     report_gathered(flow->report);
+    watch_intake(flow);
     watch_connection(flow);
     while (retry_take_due(flow->retry, &item))
         revive(flow, &item);

@@ -9,6 +9,7 @@
 #include "judge.h"
 #include "report.h"
 #include "stages/download.h"
+#include "stages/intake.h"
 
 struct config;
 
@@ -16,6 +17,8 @@ struct flow {
     const struct config *config; /* the caller's */
     struct report *report;       /* the caller's */
     struct loop *loop;           /* the caller's */
+    struct intake intake;
+    struct vip *vip; /* NULL: whatever addresses the host has */
     struct broker *broker;
     struct judge *judge;
     struct store *store;
@@ -51,6 +54,12 @@ void flow_fetch(struct flow *flow); /* transfers, started, moved on and taken ba
 void flow_place(struct flow *flow); /* files, handed to the disk and taken back */
 void flow_send(struct flow *flow);  /* questions to the stores and acks to the broker */
 void flow_tidy(struct flow *flow);  /* once in a while: what was in hand for too long */
+
+/* No address of vip belongs to this host: nothing is taken. */
+bool flow_is_held(const struct flow *flow);
+
+/* messageCountMax were taken, and what became of them is settled, or waits for another try. */
+bool flow_is_done(const struct flow *flow);
 
 /* Hands back what is not being fetched now; with `all`, also what is. */
 void flow_abandon(struct flow *flow, bool all);

@@ -177,7 +177,8 @@ void flow_keep_old(struct flow *flow)
 
         if (in_hand_ms(job) < HAND_MOST_MS)
             return; /* the oldest are first */
-        if (!job_has_record(job) && !is_settled(job) && !job->abandoned && !flow->stopping)
+        if (!job_has_record(job) && !is_settled(job) && !job->parked && !job->abandoned
+            && !flow->stopping)
             keep(flow, job, 0, true);
     }
 }
@@ -302,6 +303,14 @@ static void abandon_waiting(struct flow *flow, struct job *job)
     flow_hand_back(flow, job);
 }
 
+static void abandon_parked(struct flow *flow, struct job *job)
+{
+    if (!job->parked)
+        return;
+    deadline_clear(flow->deadlines, &job->deadline);
+    flow_hand_back(flow, job);
+}
+
 bool flow_give_up(struct flow *flow, struct job *job)
 {
     if (!job->file)
@@ -332,6 +341,9 @@ void flow_abandon_job(struct flow *flow, struct job *job)
         break;
     case JOB_WAITING:
         abandon_waiting(flow, job);
+        break;
+    case JOB_RECEIVED:
+        abandon_parked(flow, job);
         break;
     case JOB_CONFIRMED:
         if (flow->stopping)

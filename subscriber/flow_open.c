@@ -4,6 +4,7 @@
 #include "broker_settings.h"
 #include "logins.h"
 #include "settings/config.h"
+#include "stages/vip.h"
 #include "store/sr3_retries.h"
 #include "stores.h"
 
@@ -20,6 +21,8 @@ static bool open_broker(struct flow *flow, struct error *err)
     struct broker_settings settings = broker_settings_for(flow->config, &kept);
 
     flow->broker = broker_open(flow->loop, &settings, err);
+    flow->intake.count_max = flow->config->message_count_max;
+    flow->intake.rate_max = flow->config->message_rate_max;
     broker_settings_kept_clear(&kept);
     flow->open_max = settings.prefetch;
     flow->hand_max = settings.prefetch / HAND_PART;
@@ -121,12 +124,22 @@ static bool open_transfers(struct flow *flow, struct error *err)
     return flow->writer != NULL;
 }
 
+static bool open_vip(struct flow *flow, struct error *err)
+{
+    const struct option_list *vip = &flow->config->vip;
+
+    if (!vip->count)
+        return true;
+    flow->vip = vip_open(flow->loop, (const char *const *)vip->items, vip->count, err);
+    return flow->vip != NULL;
+}
+
 bool flow_open(struct flow *flow, struct error *err)
 {
     list_init(&flow->jobs);
     flow->deadlines = deadlines_open();
     flow->judge = judge_open(flow->config, err);
-    return flow->judge && open_claims(flow, err) && open_retries(flow, err)
+    return flow->judge && open_vip(flow, err) && open_claims(flow, err) && open_retries(flow, err)
            && open_transfers(flow, err) && open_broker(flow, err);
 }
 
@@ -161,6 +174,7 @@ static void let_go_of_transfers(struct flow *flow)
 void flow_close(struct flow *flow)
 {
     broker_close(flow->broker);
+    vip_close(flow->vip);
     let_go_of_transfers(flow);
     download_close(flow->download);
     logins_close(flow->logins);

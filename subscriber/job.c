@@ -70,6 +70,7 @@ void job_free(struct job *job)
     job->board->count[job->state]--;
     list_remove(&job->link);
     announcement_clear(&job->announcement);
+    arena_clear(&job->parked_arena);
     free(job->fingerprint);
     free(job->reason);
     free(job->hold.body);

@@ -78,8 +78,10 @@ struct job {
     int64_t received_ns;         /* wall clock: when the message was delivered first */
     int64_t taken_ms;            /* steady clock: when it was taken in hand this time */
     bool redelivered;
-    bool abandoned; /* to be handed back as soon as its stages have let go of it */
-    bool asking;    /* a question to dedupe is open */
+    bool parked;               /* not read yet: it waits for its turn */
+    struct arena parked_arena; /* where its message lies meanwhile */
+    bool abandoned;            /* to be handed back as soon as its stages have let go of it */
+    bool asking;               /* a question to dedupe is open */
 
     struct filter_verdict destination;
     const char *fetch_url; /* in the announcement's arena */

@@ -68,6 +68,7 @@ void monitor_refresh(struct monitor *monitor)
     refresh_broker(monitor, metrics);
     metrics->paused_store = store_trouble(flow) != NULL;
     metrics->paused_disk = writer_trouble(flow->writer) != NULL;
+    metrics->paused_vip = flow_is_held(flow);
     metrics->paused_broker = !broker_is_connected(flow->broker);
     metrics->write_interval_s = (double)monitor->config->metrics_write_interval_ms / 1000;
     metrics_file_process(monitor->file, &metrics->process_memory_bytes, &metrics->process_fds);
@@ -110,6 +111,8 @@ static char *print_readiness(const struct monitor *monitor, bool *good)
         return memory_copy("stopping\n");
     if (!broker_is_connected(flow->broker))
         return memory_copy("not connected to the broker\n");
+    if (flow_is_held(flow))
+        return memory_copy("no address of vip belongs to this host\n");
     if (store)
         return memory_copy("the store cannot be used; the log says why\n");
     if (disk)

@@ -428,6 +428,11 @@ void report_silence(struct report *report, const char *bindings, int64_t silence
                 silent_ms / 1000, bindings);
 }
 
+void report_dormant(struct report *report)
+{
+    report->silent_since_ms = clock_now_ms();
+}
+
 static void count_stages(struct metrics *metrics, const struct job_board *board)
 {
     const int *count = board->count;

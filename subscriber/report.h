@@ -78,6 +78,9 @@ void report_connection(struct report *report, bool connected);
  */
 void report_silence(struct report *report, const char *bindings, int64_t silence_ms);
 
+/* Nothing is meant to come for now. */
+void report_dormant(struct report *report);
+
 /* Brings the gauges up to date, before the metrics are used; `stored` records wait for a try. */
 void report_refresh(struct report *report, const struct job_board *board, int64_t stored);
 

@@ -38,6 +38,7 @@ struct subscriber {
     const char *without_claims; /* what is done while their store fails */
     struct store_watch store_watch;
     bool disk_trouble_said;
+    bool held; /* so it was said */
     int64_t disk_failed_ms;
     int64_t grace_ends_ms, keep_due_ms, housekeeping_due_ms;
 };
@@ -68,7 +69,7 @@ static void begin_stopping(struct subscriber *subscriber)
     subscriber->report.metrics.stop_requested = true;
     subscriber->grace_ends_ms = clock_now_ms() + subscriber->config->stop_grace_ms;
     broker_stop_consuming(subscriber->flow.broker);
-    retry_stop(subscriber->flow.retry);
+    retry_pause(subscriber->flow.retry, true);
     flow_abandon(&subscriber->flow, false);
 }
 
@@ -77,7 +78,7 @@ static void stop_when_told(struct subscriber *subscriber)
 {
     int64_t now_ms = clock_now_ms();
 
-    if (!subscriber->signals)
+    if (!subscriber->signals && !flow_is_done(&subscriber->flow))
         return;
     if (!subscriber->flow.stopping)
         begin_stopping(subscriber);
@@ -98,6 +99,19 @@ static bool is_finished(const struct subscriber *subscriber)
 }
 
 /* ---- tidy ---- */
+
+static void watch_vip(struct subscriber *subscriber)
+{
+    bool held = flow_is_held(&subscriber->flow);
+
+    if (held)
+        report_dormant(&subscriber->report);
+    if (held == subscriber->held)
+        return;
+    subscriber->held = held;
+    log_info("sr3sub.vip watch", held ? "no address of vip belongs to this host: nothing is taken"
+                                      : "an address of vip belongs to this host: work goes on");
+}
 
 /*
  * One line for both stores, which may be one and the same Redis. None for a moment's failure, such
@@ -185,6 +199,7 @@ static void tidy(struct subscriber *subscriber)
 
     watch_stores(subscriber);
     watch_disk(subscriber);
+    watch_vip(subscriber);
     report_silence(report, subscriber->bindings, config->no_messages_warning_ms);
     monitor_step(subscriber->monitor);
     if (now_ms >= subscriber->keep_due_ms) {

@@ -12,13 +12,13 @@
 const char *status_state_name(enum status_state state)
 {
     static const char *const names[] = {
-        [STATUS_DISABLED] = "disabled",     [STATUS_HUNG] = "hung",
-        [STATUS_PARTIAL] = "partial",       [STATUS_STOPPED] = "stopped",
-        [STATUS_MISSING] = "missing",       [STATUS_SLOW] = "slow",
-        [STATUS_RETRY] = "retry",           [STATUS_LAGGING] = "lagging",
-        [STATUS_REJECT] = "reject",         [STATUS_IDLE] = "idle",
-        [STATUS_CPU_SLOW] = "cpuSlow",      [STATUS_RUNNING] = "running",
-        [STATUS_FOREGROUND] = "foreground",
+        [STATUS_DISABLED] = "disabled", [STATUS_HUNG] = "hung",
+        [STATUS_PARTIAL] = "partial",   [STATUS_STOPPED] = "stopped",
+        [STATUS_MISSING] = "missing",   [STATUS_WAIT_VIP] = "waitVip",
+        [STATUS_SLOW] = "slow",         [STATUS_RETRY] = "retry",
+        [STATUS_LAGGING] = "lagging",   [STATUS_REJECT] = "reject",
+        [STATUS_IDLE] = "idle",         [STATUS_CPU_SLOW] = "cpuSlow",
+        [STATUS_RUNNING] = "running",   [STATUS_FOREGROUND] = "foreground",
     };
 
     return names[state];
@@ -212,12 +212,29 @@ static bool is_cpu_slow(const struct status_subscription *subscription)
            && received / total->cpu_s < (double)subscription->config->threshold_cpu_slow;
 }
 
+/* One that has the address does the work of all. */
+static bool waits_for_vip(const struct status_subscription *subscription)
+{
+    bool waits = false;
+
+    for (size_t i = 0; i < subscription->instance_count; i++) {
+        const struct status_instance *instance = &subscription->instances[i];
+
+        if (instance->alive && instance->sampled && !instance->sample.waits_vip)
+            return false;
+        waits |= instance->alive && instance->sampled;
+    }
+    return waits;
+}
+
 /* All instances are there. */
 static enum status_state active_state(const struct status_subscription *subscription)
 {
     const struct config *config = subscription->config;
     const struct status_sample *total = &subscription->total;
 
+    if (waits_for_vip(subscription))
+        return STATUS_WAIT_VIP;
     if (subscription->rates.message_bytes < (double)config->threshold_slow)
         return STATUS_SLOW;
     if (total->retries > (double)config->threshold_retry)

@@ -21,6 +21,7 @@ struct status_sample {
     double written_s; /* seconds since 1970, as all times here */
     bool ours;        /* not sr3's */
     bool stop_requested, connected;
+    bool waits_vip;
     double period_began_s, transfer_connect_s, disconnect_s, cpu_s;
     double lag_max_s, lag_total_s;
     double progress_last_s; /* when something was settled last, or nothing was open */
@@ -58,6 +59,7 @@ enum status_state {
     STATUS_PARTIAL,
     STATUS_STOPPED,
     STATUS_MISSING,
+    STATUS_WAIT_VIP,
     STATUS_SLOW,
     STATUS_RETRY,
     STATUS_LAGGING,

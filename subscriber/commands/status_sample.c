@@ -53,6 +53,7 @@ static const struct field {
     FIELD("log", "lagMessageCount", NUMBER, lag_messages),
     FIELD("log", "rejectCount", NUMBER, rejects),
     FIELD("sr3sub", "inFlight", NUMBER, open),
+    FIELD("sr3sub", "pausedVip", FLAG, waits_vip),
     FIELD("sr3sub", "progressLast", NUMBER, progress_last_s),
 #undef FIELD
 };

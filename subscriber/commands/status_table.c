@@ -93,6 +93,8 @@ static const char *print_state(const struct status_subscription *subscription, c
         return "run";
     case STATUS_STOPPED:
         return "stop";
+    case STATUS_WAIT_VIP:
+        return "wVip";
     default:
         snprintf(cell, CELL_SIZE, "%.4s", status_state_name(subscription->state));
         return cell;

@@ -53,6 +53,7 @@ struct broker {
     struct arena texts; /* of the settings */
     enum broker_state state;
     bool closing, readable, stopping, blocked;
+    bool held; /* is to be, or is when connected */
     unsigned connections;
     int failures;
     int64_t next_try_ms, last_error_ms, connected_at_ms;
@@ -215,6 +216,23 @@ static void broker_lost(struct broker *broker, const char *why)
     broker_wait_for_retry(broker, ERROR_TEMPORARY);
 }
 
+/* Neither is waited for to be confirmed. */
+static void broker_send_hold(struct broker *broker)
+{
+    amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(BROKER_CONSUMER_TAG),
+                                  .nowait = 1};
+    amqp_basic_consume_t consume = {.queue = amqp_cstring_bytes(broker->settings.queue),
+                                    .consumer_tag = cancel.consumer_tag,
+                                    .nowait = 1};
+
+    if (broker->state != BROKER_CONNECTED)
+        return;
+    if (broker->held)
+        amqp_send_method(broker->connection, BROKER_CHANNEL, AMQP_BASIC_CANCEL_METHOD, &cancel);
+    else
+        amqp_send_method(broker->connection, BROKER_CHANNEL, AMQP_BASIC_CONSUME_METHOD, &consume);
+}
+
 static void broker_connect_work(void *context)
 {
     struct broker *broker = context;
@@ -247,6 +265,8 @@ static void broker_connect_done(void *context)
     loop_watch_set(broker->watch, LOOP_READABLE);
     broker->readable = true; /* deliveries may have come right behind the consumer's confirmation */
     queue_depth_begin(&broker->depth, broker->session.messages_waiting);
+    if (broker->held != broker->session.held)
+        broker_send_hold(broker);
     loop_again(broker->loop);
 }
 
@@ -259,6 +279,7 @@ void broker_step(struct broker *broker)
         return;
     broker_session_clear(&broker->session);
     broker->session.settings = &broker->settings;
+    broker->session.held = broker->held;
     broker->state = BROKER_CONNECTING;
     loop_work(broker->loop, broker_connect_work, broker_connect_done, broker);
 }
@@ -576,16 +597,18 @@ bool broker_is_flushed(const struct broker *broker)
     return broker->state != BROKER_CONNECTED || list_is_empty(&broker->settled);
 }
 
+void broker_hold(struct broker *broker, bool held)
+{
+    if (broker->held == held || broker->stopping)
+        return;
+    broker->held = held;
+    broker_send_hold(broker);
+}
+
 void broker_stop_consuming(struct broker *broker)
 {
-    amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(BROKER_CONSUMER_TAG),
-                                  .nowait = 1};
-
-    if (broker->stopping)
-        return;
+    broker_hold(broker, true);
     broker->stopping = true;
-    if (broker->state == BROKER_CONNECTED)
-        amqp_send_method(broker->connection, BROKER_CHANNEL, AMQP_BASIC_CANCEL_METHOD, &cancel);
 }
 
 bool broker_is_connected(const struct broker *broker)

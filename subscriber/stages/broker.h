@@ -82,6 +82,12 @@ bool broker_is_flushed(const struct broker *broker);
  */
 void broker_stop_consuming(struct broker *broker);
 
+/*
+ * While it is held nothing is consumed, and the connection is kept. Deliveries may still be on
+ * their way: take them and hand them back.
+ */
+void broker_hold(struct broker *broker, bool held);
+
 bool broker_is_connected(const struct broker *broker);
 
 /*

@@ -300,7 +300,7 @@ static bool session_consume(struct broker_session *session)
 
     amqp_rpc_reply_t reply = amqp_get_rpc_reply(session->connection);
 
-    if (reply_is_normal(reply)) {
+    if (reply_is_normal(reply) && !session->held) {
         amqp_basic_consume(session->connection, BROKER_CHANNEL, amqp_cstring_bytes(settings->queue),
                            amqp_cstring_bytes(BROKER_CONSUMER_TAG), 0, 0, 0, amqp_empty_table);
         reply = amqp_get_rpc_reply(session->connection);

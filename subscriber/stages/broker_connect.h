@@ -17,6 +17,7 @@
 struct broker_session {
     /* in */
     const struct broker_settings *settings; /* untouched by others while connecting */
+    bool held;                              /* no consumer is wanted for now */
     /* out */
     amqp_connection_state_t connection; /* NULL: it failed, see err */
     uint32_t messages_waiting;          /* in the queue, when it was declared */

@@ -22,7 +22,7 @@ struct retry {
     struct retry_question look; /* for due records */
     struct retry_item items[RETRY_TAKE_MAX];
     size_t taken; /* of the items, so many have been given away */
-    bool looking, stopped;
+    bool looking, paused;
     int64_t look_at_ms;
     int64_t waiting;
 };
@@ -187,7 +187,7 @@ static void look(struct retry *retry)
 {
     int room = retry->settings.work_max - retry->working;
 
-    if (retry->looking || retry->stopped || items_left(retry) || room <= 0
+    if (retry->looking || retry->paused || items_left(retry) || room <= 0
         || clock_now_ms() < retry->look_at_ms)
         return;
     retry->look.action = RETRY_TAKE;
@@ -247,9 +247,9 @@ struct retry_hold *retry_take_answer(struct retry *retry)
     return link ? LIST_ITEM(link, struct retry_hold, answer_link) : NULL;
 }
 
-void retry_stop(struct retry *retry)
+void retry_pause(struct retry *retry, bool paused)
 {
-    retry->stopped = true;
+    retry->paused = paused;
 }
 
 bool retry_has_room(const struct retry *retry)

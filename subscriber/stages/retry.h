@@ -79,8 +79,8 @@ bool retry_take_due(struct retry *retry, struct retry_item *item);
 void retry_adopt(struct retry *retry, struct retry_hold *hold,
                  const unsigned char id[RETRY_ID_SIZE]);
 
-/* No more records, please; those that are on their way still come. */
-void retry_stop(struct retry *retry);
+/* No more records, please, until it is said again; those that are on their way still come. */
+void retry_pause(struct retry *retry, bool paused);
 
 /* False: so many are being worked on that no more are taken. */
 bool retry_has_room(const struct retry *retry);

@@ -147,7 +147,6 @@ static const char *const v2_warnings[] = {
     "are fetched; write 'download off'",
     "subscribe/v2.conf:42: option 'on_file': python code is not run, files are placed without it; ",
     "subscribe/v2.conf:29: option 'accelThreshold': this version fetches all files by itself",
-    "subscribe/v2.conf:34: option 'messageRateMax': this version takes them as fast as it can",
 };
 
 static void second_generation_is_read(void **state)
@@ -212,7 +211,6 @@ static const char *const v3_warnings[] = {
     "subscribe/common.inc:7: option 'include': read ",
     "subscribe/v3.conf:15: option 'mirror': it changes behind an accept or reject line",
     "subscribe/v3.conf:33: option 'flowCallback': python code is not run, files are placed",
-    "subscribe/v3.conf:27: option 'messageRateMax': this version takes them as fast",
 };
 
 static void third_generation_is_read(void **state)

@@ -236,7 +236,7 @@ static void no_more_is_taken_than_can_be_worked_on(void **state)
     expect_answer(scene, 1, 0, RETRY_SETTLED);
     pass(1000);
     expect_due(scene, 1, "d");
-    retry_stop(scene->stages[0]);
+    retry_pause(scene->stages[0], true);
     pass(1000);
     expect_due(scene, 0, "");
 }
