@@ -118,7 +118,10 @@ static void accept(struct flow *flow, struct job *job, const struct judgement *j
                     announcement_version_ns(&job->announcement));
     free(destination);
     job_advance(job, JOB_ACCEPTED);
-    claim_or_wait(flow, job, rest_ms(job, judgement));
+    if (flow->config->dry_run)
+        flow_rehearse(flow, job);
+    else
+        claim_or_wait(flow, job, rest_ms(job, judgement));
 }
 
 static struct job *begin(struct flow *flow)
@@ -297,7 +300,7 @@ static void watch_intake(struct flow *flow)
     if (flow->stopping)
         return;
     broker_hold(flow->broker, full || flow_is_held(flow));
-    retry_pause(flow->retry, full || flow_is_held(flow));
+    retry_pause(flow->retry, full || flow_is_held(flow) || flow->config->dry_run);
 }
 
 void flow_take(struct flow *flow)

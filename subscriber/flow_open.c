@@ -1,6 +1,7 @@
 /* Opening the stages: what each needs to know of the configuration. And closing them. */
 #include "flow_end.h"
 
+#include "base/log.h"
 #include "broker_settings.h"
 #include "logins.h"
 #include "settings/config.h"
@@ -56,6 +57,8 @@ static bool open_retries(struct flow *flow, struct error *err)
     flow->retry = retry_open(
         flow->retry_store,
         &(struct retry_settings){.lease_ms = LEASE_MS, .work_max = flow->config->transfers_max});
+    if (flow->config->dry_run)
+        return true;
     flow->sr3_retries = sr3_retries_open_for(flow->config, flow->loop, err);
     return flow->sr3_retries != NULL;
 }
@@ -138,6 +141,12 @@ bool flow_open(struct flow *flow, struct error *err)
 {
     list_init(&flow->jobs);
     flow->deadlines = deadlines_open();
+    if (flow->config->dry_run)
+        log_warning(
+            "sr3sub.flow dry_run",
+            "dry_run: nothing is fetched, placed, removed, remembered or declared, but what "
+            "is read from queue '%s' is gone from it",
+            flow->config->queue);
     flow->judge = judge_open(flow->config, err);
     return flow->judge && open_vip(flow, err) && open_claims(flow, err) && open_retries(flow, err)
            && open_transfers(flow, err) && open_broker(flow, err);

@@ -21,6 +21,11 @@ int64_t flow_pause_ms(const struct flow *flow, const struct job *job, enum flow_
 /* What an earlier attempt may have left of it is removed. */
 void flow_discard(struct flow *flow, struct job *job);
 
+/* ---- flow_rehearse.c ---- */
+
+/* Says what would be done with one that was accepted, and finishes it. */
+void flow_rehearse(struct flow *flow, struct job *job);
+
 /* ---- flow_clear.c ---- */
 
 /* Removes what is to go after it was placed and confirmed, then finishes the job. */

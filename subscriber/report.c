@@ -235,6 +235,18 @@ void report_done(struct report *report, struct job *job, enum events_op deed)
     log_done(report, job, verbs[deed]);
 }
 
+void report_rehearsed(struct report *report, struct job *job)
+{
+    const char *from = job->op == JUDGE_DOWNLOAD ? job->fetch_url : NULL;
+
+    (void)report;
+    job->fate = FATE_EVENT;
+    log_info("sr3sub.flow dry_run", "would %s: %s/%s%s%s",
+             job->op == JUDGE_NOTHING ? "do nothing" : judge_op_name(job->op),
+             strcmp(job->destination.directory, "/") == 0 ? "" : job->destination.directory,
+             job->destination.path, from ? " from " : "", from ? from : "");
+}
+
 void report_removed(struct report *report, const struct job *job, const struct error *err)
 {
     (void)report;

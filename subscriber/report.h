@@ -44,6 +44,7 @@ void report_rejected(struct report *report, struct job *job, int code, const cha
 void report_duplicate(struct report *report, struct job *job);
 void report_older(struct report *report, struct job *job);
 void report_accepted(struct report *report, const struct job *job);
+void report_rehearsed(struct report *report, struct job *job); /* dry_run */
 void report_placed(struct report *report, struct job *job, const struct writer_result *result);
 void report_done(struct report *report, struct job *job, enum events_op deed); /* what is no file */
 void report_removed(struct report *report, const struct job *job, const struct error *err);

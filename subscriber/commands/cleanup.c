@@ -197,11 +197,19 @@ static bool clean_one(const struct config *config, FILE *out, struct error *err)
     return cleaned;
 }
 
+static bool rehearse_one(const struct config *config)
+{
+    log_info("root cleanup",
+             "dry run: would delete queue %s, its retry records and the state files in '%s'",
+             config->queue, config->subscription_dir);
+    return true;
+}
+
 static bool clean_up(const struct command_request *request, const char *name, FILE *out)
 {
     struct error err = {0};
     struct config *config = command_load(request, name, &err);
-    bool done = config && clean_one(config, out, &err);
+    bool done = config && (config->dry_run ? rehearse_one(config) : clean_one(config, out, &err));
 
     if (!done)
         log_error("root cleanup", "%s", err.text);

@@ -7,6 +7,17 @@
 #include "broker_settings.h"
 #include "stages/broker_connect.h"
 
+/* Without asking the broker, which has no way to say whether it would do it. */
+static bool rehearse_one(const struct config *config)
+{
+    if (config->queue_declare)
+        log_info("root declare", "dry run: would declare queue %s", config->queue);
+    for (size_t i = 0; config->queue_bind && i < config->binding_count; i++)
+        log_info("root declare", "dry run: would bind %s with %s to %s", config->queue,
+                 config->bindings[i].topic, config->bindings[i].exchange);
+    return true;
+}
+
 static bool declare_one(const struct config *config, struct error *err)
 {
     struct broker_settings_kept kept;
@@ -34,7 +45,7 @@ static bool set_up(const struct command_request *request, const char *name)
 
     if (config) {
         log_info("root declare", "looking at %s/%s", config->component, config->name);
-        done = declare_one(config, &err);
+        done = config->dry_run ? rehearse_one(config) : declare_one(config, &err);
     }
     if (!done)
         log_error("root declare", "%s", err.text);

@@ -34,6 +34,7 @@ struct broker_settings {
     const char *url; /* for the log, without the password */
     const char *queue;
     bool declare, bind, durable, auto_delete;
+    bool rehearse; /* neither declares nor binds, but says what would be bound */
     int64_t expire_ms, message_ttl_ms; /* 0: the queue is declared without */
     const struct broker_binding *bindings;
     size_t binding_count;

@@ -220,8 +220,8 @@ static bool declare_failed(struct broker_session *session, amqp_rpc_reply_t repl
                          settings->queue, words, settings->user);
     case AMQP_NOT_FOUND:
         return error_set(&session->err, ERROR_OPERATOR,
-                         "use queue '%s': it does not exist (%s) and 'queueDeclare' is off",
-                         settings->queue, words);
+                         "use queue '%s': it does not exist (%s) and '%s", settings->queue, words,
+                         settings->rehearse ? "dry_run' is on" : "queueDeclare' is off");
     default:
         return error_set(&session->err, ERROR_TEMPORARY, "declare queue '%s': %s", settings->queue,
                          words);
@@ -231,7 +231,7 @@ static bool declare_failed(struct broker_session *session, amqp_rpc_reply_t repl
 /* A queue that somebody declared with other arguments is used as it is. */
 static bool session_declare(struct broker_session *session)
 {
-    bool passive = !session->settings->declare;
+    bool passive = !session->settings->declare || session->settings->rehearse;
     amqp_queue_declare_ok_t *ok = queue_declare(session, passive);
     amqp_rpc_reply_t reply = amqp_get_rpc_reply(session->connection);
 
@@ -276,7 +276,7 @@ static bool session_bind(struct broker_session *session)
 {
     const struct broker_settings *settings = session->settings;
 
-    for (size_t i = 0; settings->bind && i < settings->binding_count; i++) {
+    for (size_t i = 0; settings->bind && !settings->rehearse && i < settings->binding_count; i++) {
         const struct broker_binding *binding = &settings->bindings[i];
 
         amqp_queue_bind(session->connection, BROKER_CHANNEL, amqp_cstring_bytes(settings->queue),
@@ -372,7 +372,7 @@ static bool session_settle_bindings(struct broker_session *session)
     size_t stale_count;
     bool good;
 
-    if (!settings->record || !settings->bind)
+    if (!settings->record || settings->rehearse || !settings->bind)
         return true;
     record = subscriptions_read(settings->record, &session->warning);
     if (!record) {
@@ -493,12 +493,13 @@ void broker_log_session(const struct broker_session *session)
                     "(%s); make 'expire', 'messageAgeMax', 'durable' agree, or delete the queue",
                     settings->queue, session->difference);
     log_info("sarracenia.moth.amqp _queueDeclare",
-             "queue declared %s (as: %s), (messages waiting: %" PRIu32 ")", settings->queue,
-             settings->url, session->messages_waiting);
+             "queue %s %s (as: %s), (messages waiting: %" PRIu32 ")",
+             settings->rehearse ? "used" : "declared", settings->queue, settings->url,
+             session->messages_waiting);
     for (size_t i = 0; settings->bind && i < settings->binding_count; i++)
-        log_info("sarracenia.moth.amqp getSetup", "binding %s with %s to %s (as: %s)",
-                 settings->queue, settings->bindings[i].topic, settings->bindings[i].exchange,
-                 settings->url);
+        log_info("sarracenia.moth.amqp getSetup", "%s %s with %s to %s (as: %s)",
+                 settings->rehearse ? "would be binding" : "binding", settings->queue,
+                 settings->bindings[i].topic, settings->bindings[i].exchange, settings->url);
     for (size_t i = 0; i < session->unbound_count; i++)
         log_info("sarracenia.moth.amqp getSetup",
                  "unbinding %s with %s from %s (as: %s): the configuration no longer has it",
