@@ -1,5 +1,8 @@
 """delete and delete_source: what was fetched and placed goes where it came from, and nothing else."""
 import os
+import socket
+import socketserver
+import threading
 
 import pytest
 
@@ -166,3 +169,57 @@ def test_inline_contents(subscribe, source):
         wait_endings(subscription, 1)
         subscription.wait_queue_empty()
         assert ("d/plain" in look(source)) == stays
+
+
+class MoodyFtp(socketserver.ThreadingTCPServer):
+    """Has one file, and answers removals one after the other with `moods`."""
+    daemon_threads = True
+
+    def __init__(self, moods):
+        super().__init__(("127.0.0.1", 0), MoodyFtpSession)
+        self.moods, self.removals = moods, 0
+        self.url = f"ftp://127.0.0.1:{self.server_address[1]}/"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+
+class MoodyFtpSession(socketserver.StreamRequestHandler):
+    ANSWERS = {"USER": "331 And?", "PASS": "230 Hello", "PWD": '257 "/"', "CWD": "250 Done",
+               "TYPE": "200 Done", "SIZE": f"213 {len(DATA)}", "MDTM": "213 20240101000000",
+               "REST": "350 Done", "QUIT": "221 Goodbye"}
+
+    def say(self, line):
+        self.wfile.write(f"{line}\r\n".encode())
+
+    def handle(self):
+        self.say("220 Hello")
+        for line in self.rfile:
+            verb = line.split()[0].decode().upper()
+            if verb == "EPSV":
+                listener = socket.create_server(("127.0.0.1", 0))
+                self.say(f"229 There (|||{listener.getsockname()[1]}|)")
+            elif verb == "RETR":
+                self.say("150 It comes")
+                with listener, listener.accept()[0] as data:
+                    data.sendall(DATA)
+                self.say("226 Done")
+            elif verb == "DELE":
+                self.server.removals += 1
+                self.say(self.server.moods[self.server.removals - 1])
+            else:
+                self.say(self.ANSWERS.get(verb, "502 No"))
+
+
+@pytest.mark.parametrize("moods, removed", [(["450 Busy", "250 Done"], 1), (["450 Busy"] * 9, 0)])
+def test_a_few_tries(subscribe, moods, removed):
+    """What fails for now is tried again, but not for ever; the file is fetched once."""
+    server = MoodyFtp(moods)
+    subscription = subscribe(places=PLACES, options="delete on")
+    run(subscription, server.url, ["f"])
+    assert look(subscription.directory) == {"f": DATA}
+    assert counts(subscription) == (removed, 1 - removed)
+    assert server.removals == (2 if removed else 3)
+    server.close()
