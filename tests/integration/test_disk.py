@@ -2,6 +2,7 @@
 when it can, and holds up nothing else."""
 import os
 import random
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 
 from rig.announcer import announce
 from rig.badserver import BadServer
+from rig.calls import Calls
 from rig.process import wait_until
 from rig.tree import Plan, write
 from rig.verify import Progress, compare, files_below
@@ -148,6 +150,63 @@ def test_disk_read_only(subscribe, made, mounts):
     subscription.start().wait_for_log(TROUBLE, 30)
     assert_still_with_broker(subscription, entries)
     mounts.change(subscription.directory, "rw")
+    finish(subscription, entries)
+
+
+@pytest.mark.parametrize("call, error, text", [
+    ("openat2", "ESTALE", "Stale file handle"), ("renameat", "EDQUOT", "Disk quota exceeded"),
+    ("syncfs,fsync", "EIO", "Input/output error")])
+def test_disk_errors(subscribe, made, tmp_path, call, error, text):
+    """A server of files that has forgotten our handles, a quota, a broken disk: nothing is acked,
+    it is said once, and all goes on by itself when that is over."""
+    entries, server = made([f"{number % 7}/f{number:04}" for number in range(100)], 3000)
+    subscription = subscribe(options=f"prefetch {PREFETCH}")
+    subscription.announce([])
+    instance = subscription.start()
+    instance.wait_consuming()
+    calls = Calls(instance, f"{tmp_path}/strace.log", call, error)
+    subscription.publish(announce(entries, server.url))
+    instance.wait_for_log(f"{text}: {TROUBLE}", 30)
+    wait_until(lambda: sum(subscription.rabbit.messages(subscription.queue)) == len(entries), 20,
+               lambda: f"{subscription.rabbit.messages(subscription.queue)} at the broker")
+    assert not kept(subscription)
+    calls.close()
+    Progress(subscription.directory, entries).wait(60)
+    assert_said_once(subscription)
+    finish(subscription, entries)
+
+
+@pytest.mark.parametrize("durability", ["each", "group", "none"])
+def test_durability(subscribe, made, tmp_path, durability):
+    """What reaches the disk before its rename: by itself, with others, or when the system likes."""
+    entries, server = made([f"{number % 3}/f{number:04}" for number in range(40)], 3000)
+    subscription = subscribe(options=f"durability {durability}")
+    subscription.announce([])
+    instance = subscription.start()
+    instance.wait_consuming()
+    calls = Calls(instance, f"{tmp_path}/strace.log", "fsync,syncfs,renameat")
+    subscription.publish(announce(entries, server.url))
+    Progress(subscription.directory, entries).wait(60)
+    subscription.wait_queue_empty()
+    made_safe, renames, directories = {""}, 0, 0
+    for line in calls.close():
+        call = re.search(rf"(\w+)\(\d+<{re.escape(subscription.directory)}/?([^>]*)>"
+                         r"(?:, \"([^\"]+)\")?", line)
+        if not call or "resumed" in line:
+            continue
+        name, path, inflight = call.groups()
+        if name == "renameat":
+            renames += 1
+            assert durability == "none" or made_safe & {"all", f"{path}/{inflight}"}, line
+        elif name == "fsync":
+            assert durability != "none"
+            made_safe.add(path)
+            directories += path in "012"
+        else:
+            assert durability == "group"
+            made_safe.add("all")
+    assert renames == len(entries)
+    assert directories == renames or durability != "each"
     finish(subscription, entries)
 
 

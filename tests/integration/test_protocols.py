@@ -210,6 +210,22 @@ def test_sftp_hosts_and_logins_are_checked(sftp, tree):
                         password="wrong-secret"), "operator", "credentials.conf")
 
 
+@pytest.mark.skipif(subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL)
+                    .returncode != 0, reason="mounting is not permitted here")
+def test_sftp_by_password(subscribe, some, tmp_path):
+    server = Sftp(tmp_path / "sftp", tmp_path / "www", password=SECRETS[0])
+    url, known = server.url + "~/" + some[0].rel_path, {"known_hosts": server.known_hosts}
+    result = probe(url, user=server.user, password=SECRETS[0], **known)
+    assert result["fetched"] and result["size"] == some[0].size, result
+    assert_failed(probe(url, user=server.user, password="wrong-secret", **known), "operator",
+                  "credentials.conf")
+    subscription = subscribe(options=f"sshKnownHosts {server.known_hosts}")
+    base = f"sftp://{server.user}@127.0.0.1:{server.port}"
+    credentials(subscription, base.replace("@", f":{SECRETS[0]}@") + "/")
+    arrive(subscription, some, base)
+    server.close()
+
+
 def test_local_files(tmp_path, tree):
     outside = tmp_path / "outside"
     outside.mkdir()
