@@ -1,6 +1,7 @@
 """What is there already, what a file gets besides its bytes, where it is while it arrives, and what
 is not what was announced. Subscriptions that differ in their options run side by side."""
 import base64
+import functools
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import threading
 
 import pytest
 
-from rig.announcer import Message, announce, time_text, v03
+from rig.announcer import Message, announce, time_text, v02, v03
 from rig.badserver import BadServer
 from rig.fileserver import FileServer
 from rig.process import wait_until
@@ -120,13 +121,16 @@ def populate(subscription, there):
             write(subscription, path, body, mtime_ns)
 
 
+@pytest.mark.parametrize("sha512", [False, True])
 @pytest.mark.parametrize("wire", ["v02", "v03"])
-def test_what_is_there(subscribe, server, wire):
+def test_what_is_there(subscribe, server, wire, sha512):
     """Size first, then time, then checksum."""
     files = server(dict.fromkeys(THERE, NEW))
     subscription = subscribe(wire=wire, options="logReject on")
     populate(subscription, THERE)
-    run(subscription, files, announce([entry_of(path, NEW) for path in THERE], files.url, wire))
+    render = functools.partial({"v02": v02, "v03": v03}[wire], sha512=sha512)
+    run(subscription, files,
+        [render(entry_of(path, NEW), files.url, MTIME_NS) for path in THERE])
     check(subscription, files, {path: (body if code else NEW, code)
                                 for path, (body, _, code) in THERE.items()})
 

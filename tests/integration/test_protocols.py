@@ -589,6 +589,37 @@ def test_subscription_by_http2(subscribe, some, tmp_path, certificate, option, p
     server.close()
 
 
+@pytest.mark.parametrize("url, details, header", [
+    ("http://127.0.0.1:{}/", " bearer_token=secret-token", "Bearer secret-token"),
+    ("http://alice:wrong-secret@127.0.0.1:{}/", "", "Basic YWxpY2U6d3Jvbmctc2VjcmV0")])
+def test_subscription_with_a_login(subscribe, some, tmp_path, url, details, header):
+    def answer(connection, request):
+        if request.headers.get("authorization") != header:
+            return respond(connection, "401 No", b"", 'WWW-Authenticate: Basic realm="x"')
+        return respond(connection, "200 OK", (tmp_path / f"www{request.path}").read_bytes())
+
+    server = BadServer({entry.rel_path: answer for entry in some[:20]})
+    subscription = subscribe()
+    credentials(subscription, url.format(server.port) + details)
+    arrive(subscription, some[:20], server.url)
+    server.close()
+
+
+@pytest.mark.parametrize("rigour", ["lax", "normal", "strict"])
+def test_subscription_by_https(subscribe, some, tmp_path, certificate, rigour):
+    """With an authority that nobody knows, and then with caFile, unless nobody cares."""
+    server = Nginx(tmp_path / "nginx", tmp_path / "www", certificate).start()
+    url, ca_file = f"https://localhost:{server.tls_port}/", ""
+    if rigour != "lax":
+        ca_file = f"caFile {certificate.ca}"
+        subscription = subscribe(options=f"tlsRigour {rigour}")
+        subscription.announce(announce(some[:1], url))
+        subscription.start().wait_for_log("certificate refused")
+        assert set(subscription.stop()) == {0} and not os.listdir(subscription.directory)
+    arrive(subscribe(options=f"tlsRigour {rigour}\n{ca_file}"), some, url)
+    server.close()
+
+
 def test_refusals_are_logged(subscribe, some, serve, tmp_path):
     """What is excluded is given up at once, and the log says why."""
     server = serve(tmp_path / "www")
