@@ -133,11 +133,19 @@ static void follow_up(struct config *config, const struct option *option)
     }
 }
 
+/* A number in the place of a name: the age at which a file is thought to be complete. */
+static bool is_age(const char *value)
+{
+    return *value >= '0' && *value <= '9' && value[strlen(value) - 1] != '/';
+}
+
 static bool set_value(struct config *config, const struct option *option, const char *value,
                       struct error *err)
 {
     bool mirror = config->mirror;
 
+    if (config_table_index(option) == CONFIG_OPTION_inflight && is_age(value))
+        option = config_option(CONFIG_OPTION_file_age_min_ms);
     if (!*value && *config->loader->current->written && option->kind == &option_FLAG)
         value = "off"; /* of a variable that is empty */
     if (!*value && !option->kind->bare_allowed)

@@ -67,6 +67,21 @@ static void settings_are_applied(void **state)
     config_free(c);
 }
 
+/* sr3 takes it for the age of files that may be read, and then downloads nothing. */
+static void an_age_for_inflight_names_no_file(void **state)
+{
+    struct config *c = must_load(BROKER "inflight 5m\n");
+
+    (void)state;
+    assert_null(c->inflight);
+    assert_int_equal(c->file_age_min_ms, 300000);
+    config_free(c);
+    c = must_load(BROKER "inflight 30tmp/\n");
+    assert_string_equal(c->inflight, "30tmp/");
+    assert_int_equal(c->file_age_min_ms, 0);
+    config_free(c);
+}
+
 static void rules_capture_the_directory(void **state)
 {
     static const struct {
@@ -421,6 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_sr3),
         cmocka_unit_test(settings_are_applied),
+        cmocka_unit_test(an_age_for_inflight_names_no_file),
         cmocka_unit_test(rules_capture_the_directory),
         cmocka_unit_test(bindings_are_made),
         cmocka_unit_test(queues_are_named),
