@@ -46,6 +46,7 @@ struct writer *writer_open(struct loop *loop, const struct writer_settings *sett
     writer->sha512 = EVP_MD_fetch(NULL, "SHA512", NULL);
     list_init(&writer->roots);
     list_init(&writer->open);
+    list_init(&writer->leaving);
     list_init(&writer->results);
     list_init(&writer->drained);
     list_init(&writer->probed);
@@ -244,6 +245,7 @@ void writer_cancel(struct writer_file *file)
 {
     assert(!file->finished);
     list_remove(&file->link);
+    list_append(&file->writer->leaving, &file->link);
     file->cancelled = true;
     if (!file->busy) /* else it is in a list of the pool, or in none */
         file_give_up(file);
@@ -254,6 +256,7 @@ void writer_discard(struct writer *writer, const struct writer_plan *plan)
     struct writer_file *file = new_file(writer, plan, NULL);
 
     list_remove(&file->link);
+    list_append(&writer->leaving, &file->link);
     file_discard(file);
 }
 
@@ -396,12 +399,37 @@ static void probe_done(void *context)
     begin_reading(root->writer);
 }
 
+/* An attempt that was given up just now may still hold the inflight name. */
+static bool is_leaving(const struct writer_file *file)
+{
+    const struct list *leaving = &file->writer->leaving;
+
+    for (struct list_link *link = list_first(leaving); link; link = list_next(leaving, link)) {
+        const struct writer_file *other = LIST_ITEM(link, struct writer_file, link);
+
+        if (other->root == file->root && strcmp(other->disk.name.name, file->disk.name.name) == 0
+            && strcmp(other->disk.name.directory, file->disk.name.directory) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void root_begin_probe(struct root *root)
 {
-    list_append_all(&root->probing, &root->asked);
-    for (struct list_link *link = list_first(&root->probing); link;
-         link = list_next(&root->probing, link))
-        LIST_ITEM(link, struct writer_file, step)->busy = true;
+    struct list_link *link, *next;
+
+    for (link = list_first(&root->asked); link; link = next) {
+        struct writer_file *file = LIST_ITEM(link, struct writer_file, step);
+
+        next = list_next(&root->asked, link);
+        if (is_leaving(file))
+            continue; /* asked again when that has left */
+        list_remove(link);
+        list_append(&root->probing, link);
+        file->busy = true;
+    }
+    if (list_is_empty(&root->probing))
+        return;
     root->looking = true;
     writer_begin_work(root->writer, probe_work, probe_done, root);
 }

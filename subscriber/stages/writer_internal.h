@@ -13,7 +13,8 @@
 
 struct writer_file {
     struct disk_file disk;
-    struct list_link link; /* in writer->open, root->queue, root->renamed or writer->results */
+    struct list_link
+        link; /* in writer->open, ->leaving, root->queue, ->renamed or writer->results */
     struct list_link step; /* in root->asked, writer->probed, ->drained or ->unread */
     struct writer *writer;
     struct root *root;
@@ -58,10 +59,11 @@ struct writer {
     struct disk_root *inflight_root; /* NULL: files under way are below their roots */
     EVP_MD *md5, *sha512;
     struct list roots, open, results, drained;
-    struct list probed; /* answers */
-    struct list unread; /* files whose bytes on the disk are to be hashed, in turn */
-    int reading;        /* of them, in the pool */
-    int works;          /* pieces of work in the pool */
+    struct list leaving; /* given up, and perhaps still holding their inflight names */
+    struct list probed;  /* answers */
+    struct list unread;  /* files whose bytes on the disk are to be hashed, in turn */
+    int reading;         /* of them, in the pool */
+    int works;           /* pieces of work in the pool */
     bool closing;
 };
 

@@ -198,7 +198,7 @@ def test_broken_in_the_middle(subscribe, case):
     server = ChangingFile(versions, ranges=case != "no ranges")
     subscription = subscribe()
     subscription.announce(announce([entry_of(new)], server.url))
-    subscription.start()
+    instance = subscription.start()
     wait_until(lambda: os.path.exists(f"{subscription.directory}/file.bin"), 30,
                lambda: f"it comes, after {server.sent}")
     subscription.wait_queue_empty()
@@ -206,6 +206,7 @@ def test_broken_in_the_middle(subscribe, case):
     assert outcome.is_good(), outcome
     assert len(server.sent) == 2
     assert (server.sent[1][0] == 206) == (case == "same"), server.sent
+    assert "failed" not in instance.log()  # it was tried again at once
     server.server.close()
 
 

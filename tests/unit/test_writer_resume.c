@@ -178,6 +178,26 @@ static void mixed_files_are_not_placed(void **state)
     finish("mixed", scene, file, WRITER_MISMATCH);
 }
 
+static void an_attempt_follows_at_once(void **state)
+{
+    struct scene *scene = *state;
+    char digest[100];
+    struct writer_plan plan = plan_of(scene, 0, digest);
+
+    for (int i = 0; i < 5; i++) {
+        struct writer_file *file;
+        struct writer_probed probed;
+
+        begin_and_break(scene, &plan, 3 * MIB, LAST_MODIFIED_S);
+        file = writer_begin(scene->writer, &plan, scene);
+        probed = scene_probe(scene, file);
+        if (probed.advice != WRITER_FETCH || probed.from_byte < 2 * MIB)
+            fail_msg("advice %d, from %" PRId64 " (%s)", probed.advice, probed.from_byte,
+                     probed.err.text);
+        writer_cancel(file);
+    }
+}
+
 static const struct {
     size_t bytes;
     int64_t last_modified_s;
@@ -375,6 +395,7 @@ int main(void)
         SCENE(a_killed_process_leaves_its_part), /* first: it forks */
         SCENE(broken_transfers_go_on),           SCENE(many_attempts_make_one_file),
         SCENE(what_does_not_fit_is_begun_again), SCENE(mixed_files_are_not_placed),
+        SCENE(an_attempt_follows_at_once),
         SCENE(what_is_not_worth_it_is_removed),  SCENE(closing_keeps_what_is_worth_it),
         SCENE(only_our_own_parts_are_used),      SCENE(a_part_that_is_being_written_is_left_alone),
     };
