@@ -69,6 +69,7 @@ void monitor_refresh(struct monitor *monitor)
     metrics->paused_store = store_trouble(flow) != NULL;
     metrics->paused_disk = writer_trouble(flow->writer) != NULL;
     metrics->paused_vip = flow_is_held(flow);
+    metrics->disk_free_bytes = writer_free_bytes(flow->writer);
     metrics->paused_broker = !broker_is_connected(flow->broker);
     metrics->write_interval_s = (double)monitor->config->metrics_write_interval_ms / 1000;
     metrics_file_process(monitor->file, &metrics->process_memory_bytes, &metrics->process_fds);

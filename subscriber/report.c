@@ -32,6 +32,7 @@ void report_init(struct report *report, const struct report_settings *settings)
     report->metrics.last_housekeeping_s = report->metrics.process_start_s = seconds_now();
     report->metrics.queued = METRIC_ABSENT;
     report->metrics.queue_messages = report->metrics.queue_consumers = -1;
+    report->metrics.disk_free_bytes = -1;
 }
 
 void report_started(const struct report *report)
@@ -332,6 +333,10 @@ static void count_failure(struct metrics *metrics, const struct download_result 
         metrics->failed_5xx++;
     else if (result->status >= 400)
         metrics->failed_4xx++;
+    else if (result->gone)
+        metrics->failed_not_found++;
+    else if (result->err.kind == ERROR_OPERATOR)
+        metrics->failed_refused++;
     else
         metrics->failed_other++;
 }

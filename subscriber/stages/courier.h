@@ -52,7 +52,7 @@ void courier_took(struct courier *courier, size_t length);
 struct courier_outcome {
     bool fetched;
     struct error err;
-    bool gone, broken;
+    bool gone, broken, timed_out, unconnected;
     enum host_news news;
 };
 

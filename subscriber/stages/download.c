@@ -274,6 +274,8 @@ static void courier_done(struct transfer *transfer, const struct courier_outcome
     result->err = outcome->err;
     result->gone = outcome->gone;
     result->broken = outcome->broken;
+    result->timed_out = outcome->timed_out;
+    result->unconnected = outcome->unconnected;
     transfer_finish(transfer, outcome->news);
 }
 

@@ -342,6 +342,8 @@ static void fail(const struct remote *remote, CURLcode code, struct courier_outc
     long reply = 0;
 
     curl_easy_getinfo(remote->easy, CURLINFO_RESPONSE_CODE, &reply);
+    outcome->timed_out = code == CURLE_OPERATION_TIMEDOUT;
+    outcome->unconnected = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
     for (size_t i = 0; i < COUNT_OF(meanings); i++) {
         if (meanings[i].code != code || (meanings[i].reply && meanings[i].reply != reply))
             continue;

@@ -165,5 +165,8 @@ int64_t writer_pause_ms(const struct writer *writer, const char *directory);
 /* What is wrong, with its path and cause, for one log line when it changes; NULL: all is well. */
 const char *writer_trouble(const struct writer *writer);
 
+/* The least room there is on a disk that files are placed on, as seen lately; -1: not known. */
+int64_t writer_free_bytes(const struct writer *writer);
+
 bool writer_take_drained(struct writer *writer, void **ticket);
 bool writer_take_result(struct writer *writer, struct writer_result *result);

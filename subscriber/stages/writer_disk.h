@@ -30,6 +30,8 @@ struct disk_root {
     _Atomic dev_t device;
     ino_t inode;
     _Atomic bool no_attributes; /* its file system has none */
+    _Atomic int64_t free_bytes; /* room for us, as seen lately; -1: not known */
+    int64_t room_due_ms;        /* when it is looked at again; under `mutex` */
     pthread_mutex_t mutex;
 };
 

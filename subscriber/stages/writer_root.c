@@ -7,6 +7,7 @@
  */
 #include "stages/writer_disk.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 
 #include <errno.h>
@@ -14,13 +15,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+#define ROOM_EVERY_MS 5000
 
 void disk_root_init(struct disk_root *root, const char *name, unsigned mode)
 {
     root->name = memory_copy(name);
     root->mode = mode;
     root->fd = -1;
+    root->free_bytes = -1;
     pthread_mutex_init(&root->mutex, NULL);
 }
 
@@ -66,12 +71,26 @@ static bool open_again(struct disk_root *root, struct error *err)
     return false;
 }
 
+/* Not more often than somebody wants to know. */
+static void look_at_room(struct disk_root *root)
+{
+    int64_t now_ms = clock_now_ms();
+    struct statvfs status;
+
+    if (root->fd < 0 || now_ms < root->room_due_ms)
+        return;
+    root->room_due_ms = now_ms + ROOM_EVERY_MS;
+    if (fstatvfs(root->fd, &status) == 0)
+        root->free_bytes = (int64_t)status.f_bavail * (int64_t)status.f_frsize;
+}
+
 bool disk_root_open(struct disk_root *root, struct error *err)
 {
     bool open;
 
     pthread_mutex_lock(&root->mutex);
     open = (root->fd >= 0 && !root->gone) || open_again(root, err);
+    look_at_room(root);
     pthread_mutex_unlock(&root->mutex);
     return open;
 }
@@ -85,6 +104,7 @@ void disk_root_check(struct disk_root *root)
         && (stat(root->name, &status) != 0 || status.st_dev != root->device
             || status.st_ino != root->inode))
         root->gone = true;
+    look_at_room(root);
     pthread_mutex_unlock(&root->mutex);
 }
 

@@ -118,3 +118,17 @@ const char *writer_trouble(const struct writer *writer)
     }
     return NULL;
 }
+
+int64_t writer_free_bytes(const struct writer *writer)
+{
+    const struct list *roots = &writer->roots;
+    int64_t least = -1;
+
+    for (struct list_link *link = list_first(roots); link; link = list_next(roots, link)) {
+        int64_t bytes = LIST_ITEM(link, struct root, link)->disk.free_bytes;
+
+        if (bytes >= 0 && (least < 0 || bytes < least))
+            least = bytes;
+    }
+    return least;
+}

@@ -97,6 +97,8 @@ def test_file_says_the_same(subscribe, nginx, files):
     assert sample["flow"]["stop_requested"] is True
     assert sample["sr3sub"]["memoryBytes"] > 1_000_000 and sample["sr3sub"]["openFiles"] > 5
     assert sample["sr3sub"]["writeInterval"] == 0.1
+    disk = os.statvfs(subscription.directory)
+    assert 0 < sample["sr3sub"]["diskFreeBytes"] <= disk.f_blocks * disk.f_frsize
 
 
 def test_file_is_never_seen_half_written(subscribe, nginx, files):

@@ -1,5 +1,6 @@
 """The protocols files come by, and servers that mean harm: the download stage by itself, against
 real servers (download_probe), and the whole program where its options count."""
+import dataclasses
 import hashlib
 import json
 import os
@@ -12,8 +13,9 @@ import pytest
 from rig.announcer import announce
 from rig.badserver import BODY, BadServer, redirect, respond
 from rig.ftp import Ftp
+from rig.metrics import Endpoint
 from rig.nginx import Nginx
-from rig.process import wait_until
+from rig.process import free_port, wait_until
 from rig.sftp import Sftp
 from rig.subscriber import program
 from rig.tree import make_tree
@@ -642,3 +644,31 @@ def test_dead_ftp_server_does_not_stop_the_rest(subscribe, some, serve, tmp_path
     Progress(subscription.directory, some[10:]).wait(60)
     assert set(subscription.stop()) == {0}
     dead.close()
+
+
+def test_failures_are_counted_by_reason(subscribe, some, tmp_path):
+    """Of protocols without a status as of http."""
+    server, port, dead = Ftp(tmp_path / "ftp", tmp_path / "www"), free_port(), free_port()
+    silent = socket.create_server(("127.0.0.1", 0), backlog=64)
+    subscription = subscribe(options=f"metricsListen 127.0.0.1:{port}\ntimeout 2")
+    host = f"127.0.0.1:{server.port}"
+    credentials(subscription, f"ftp://{server.user}:{server.password}@{host}/")
+    missing = [dataclasses.replace(some[0], rel_path="is/not/there")]
+    subscription.announce(
+        [*announce(missing, server.url), *announce(some[1:2], f"ftp://nobody@{host}/"),
+         *announce(some[2:3], f"ftp://127.0.0.1:{dead}/"),
+         *announce(some[3:4], f"ftp://127.0.0.1:{silent.getsockname()[1]}/")])
+    subscription.start()
+    endpoint = Endpoint(port)
+    wait_until(lambda: endpoint.get("/metrics")[0] == 200, 30, "the endpoint answers")
+
+    def seen():
+        samples = endpoint.samples()
+        return {reason for reason in ("not_found", "refused", "connect", "timeout", "other")
+                if samples[f"attempts_failed_total reason={reason}"]}
+    wait_until(lambda: seen() >= {"not_found", "refused", "connect", "timeout"}, 60,
+               lambda: f"{seen()}")
+    assert "other" not in seen()
+    assert set(subscription.stop()) == {0}
+    silent.close()
+    server.close()

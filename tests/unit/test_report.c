@@ -320,6 +320,8 @@ static void transfers_are_counted_by_their_end(void **state)
         {.unconnected = true},
         {.untried = true},
         {.status = 200},
+        {.gone = true, .err = {.kind = ERROR_PERMANENT}},
+        {.err = {.kind = ERROR_OPERATOR}},
     };
     struct scene *scene = *state;
     const struct metrics *metrics = &scene->report.metrics;
@@ -327,8 +329,8 @@ static void transfers_are_counted_by_their_end(void **state)
     begin(scene, &few);
     for (size_t i = 0; i < COUNT_OF(results); i++)
         report_transfer(&scene->report, &results[i]);
-    assert_int_equal(metrics->transfers, 7);
-    assert_int_equal(metrics->transfer_time.count, 7);
+    assert_int_equal(metrics->transfers, 9);
+    assert_int_equal(metrics->transfer_time.count, 9);
     assert_int_equal(metrics->answers_2xx, 3);
     assert_int_equal(metrics->answers_4xx, 1);
     assert_int_equal(metrics->answers_5xx, 1);
@@ -336,6 +338,8 @@ static void transfers_are_counted_by_their_end(void **state)
     assert_int_equal(metrics->failed_5xx, 1);
     assert_int_equal(metrics->failed_timeout, 1);
     assert_int_equal(metrics->failed_connect, 1);
+    assert_int_equal(metrics->failed_not_found, 1);
+    assert_int_equal(metrics->failed_refused, 1);
     assert_int_equal(metrics->failed_other, 1);
     assert_int_equal(metrics->connections_opened, 1);
     assert_int_equal(metrics->connections_reused, 4);
