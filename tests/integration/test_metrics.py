@@ -1,4 +1,5 @@
 """The metrics: the file, its history, the endpoint. What came in is what became of it."""
+import calendar
 import glob
 import json
 import os
@@ -15,10 +16,13 @@ from rig.announcer import Message, announce, v02
 from rig.fileserver import FileServer
 from rig.metrics import Endpoint, read, unbalanced
 from rig.process import free_port, wait_until
+from rig.subscriber import PROJECT
 from rig.verify import Progress
 
 IN_HAND = 20
 OFTEN = "metrics_writeInterval 0.1"
+DATA = f"{PROJECT}/tests/data/metrics"  # what sr3 wrote
+TIME = re.compile(r"\d{8}T\d{6}\.\d+")
 
 
 @pytest.fixture
@@ -99,6 +103,94 @@ def test_file_says_the_same(subscribe, nginx, files):
     assert sample["sr3sub"]["writeInterval"] == 0.1
     disk = os.statvfs(subscription.directory)
     assert 0 < sample["sr3sub"]["diskFreeBytes"] <= disk.f_blocks * disk.f_frsize
+
+
+def fields_of_sr3():
+    """{(member, name): values of it in sr3's files}"""
+    found = {}
+    for path in glob.glob(f"{DATA}/*.json"):
+        for member, names in read(path).items():
+            for name, value in names.items():
+                found.setdefault((member, name), []).append(value)
+    return found
+
+
+def is_of_kind(value, theirs):
+    """Whether it is of the type of theirs, which may be a whole number by chance if it is 0."""
+    if any(isinstance(other, (bool, str)) for other in theirs):
+        return isinstance(value, type(theirs[0]))
+    whole = any(isinstance(other, int) and other for other in theirs)
+    return isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+
+
+def zero(value):
+    return value == 0
+
+
+def recent(since):
+    """A time since then: text as sr3 writes it, or seconds."""
+    def check(value):
+        if isinstance(value, str):
+            value = TIME.fullmatch(value) and calendar.timegm(
+                time.strptime(value.split(".")[0], "%Y%m%dT%H%M%S")) + float(
+                    "0." + value.split(".")[1])
+        return value and since - 1 <= value <= time.time() + 1
+    return check
+
+
+def test_fields_mean_what_they_mean_to_sr3(subscribe, nginx, files):
+    """Each name in sr3's files, after so many good ones, copies and malformed ones."""
+    some, began = files[:50], time.time()
+    good = announce(some, nginx.url)
+    bad = [Message("v02.post.bad", b"nonsense", "text/plain")] * 3
+    subscription = subscribe(options=f"{OFTEN}\nhousekeeping 1h")
+    subscription.announce([*good, *bad])
+    instance = subscription.start()
+    Progress(subscription.directory, some).wait(60)
+    subscription.publish(good[:7])
+
+    def settled():
+        ours = read(subscription.metrics())["sr3sub"]
+        return ours["received"] == 60 and not ours["inFlight"]
+    wait_until(settled, 30, lambda: read(subscription.metrics()))
+    sample = read(subscription.metrics())
+    spent = time.time() - began
+    sent = [*good, *bad, *good[:7]]
+    wanted = {
+        "flow": {
+            "stop_requested": lambda value: value is False,
+            "last_housekeeping": recent(began), "next_housekeeping": zero,
+            "transferConnected": lambda value: value is False, "transferConnectStart": zero,
+            "transferConnectTime": lambda value: 0 <= value <= spent,
+            "transferRxBytes": lambda value: value == sum(entry.size for entry in some),
+            "transferTxBytes": zero, "transferRxFiles": lambda value: value == len(some),
+            "transferTxFiles": zero, "transferRxLast": recent(began),
+            "last_housekeeping_cpuTime": lambda value: 0 <= value <= spent,
+            "cpuTime": lambda value: 0 < value <= spent,
+            "msgRate": lambda value: 60 / spent <= value <= 60 * 1000,
+            "msgRateCpu": lambda value: value >= 60 / spent, "current_sleep": zero},
+        "gather.message": {
+            "connected": lambda value: value is True, "disconnectLast": zero,
+            "disconnectTime": zero, "disconnectCount": zero,
+            "rxByteCount": lambda value: value == sum(len(message.body) for message in sent),
+            "rxGoodCount": lambda value: value == 57, "rxBadCount": lambda value: value == 3,
+            "txByteCount": zero, "txGoodCount": zero, "txBadCount": zero,
+            "brokerQueuedMessageCount": lambda value: value in range(-2, 61),
+            "rxLast": recent(began)},
+        "retry": {"msgs_in_download_retry": zero, "msgs_in_post_retry": zero},
+        "log": {"lagMax": lambda value: 0 < value <= spent,
+                "lagTotal": lambda value: 0 < value <= 50 * spent,
+                "lagMessageCount": lambda value: value == 50,
+                "rejectCount": lambda value: value == 7},
+        "sarracenia.transfer": {"byteRateInstant": lambda value: value > 0},
+    }
+    theirs = fields_of_sr3()
+    assert set(theirs) == {(member, name) for member in wanted for name in wanted[member]}
+    wrong = [(member, name, sample[member][name]) for (member, name), values in theirs.items()
+             if not (is_of_kind(sample[member][name], values)
+                     and wanted[member][name](sample[member][name]))]
+    assert not wrong, wrong
+    assert instance.stop() == 0
 
 
 def test_file_is_never_seen_half_written(subscribe, nginx, files):
