@@ -239,6 +239,7 @@ static void take_finished(struct flow *flow, const struct download_result *resul
         return;
     }
     report_transfer(flow->report, result);
+    job->fetch_ms = result->duration_ms;
     if (result->fetched || writer_has_failed(job->file)) { /* which is finished for the reason */
         job_advance(job, JOB_FETCHED);
         place_surely(flow, job);

@@ -93,6 +93,7 @@ struct job {
     enum job_other other_state;
     struct transfer *transfer;
     struct writer_file *file; /* NULL: none, or with the writer for good */
+    int64_t fetch_ms;         /* how long the last transfer took; 0: there was none */
     int64_t from_byte;        /* where the bytes begin that are fetched this time */
     int64_t modified_s;       /* of the file at its server when it was fetched; <= 0: unknown */
     bool begun;               /* once at least, and reported as accepted */

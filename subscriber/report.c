@@ -11,8 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BODY_SHOWN 100
-#define PATH_SHOWN "4000" /* what comes after it is to find room in the line too */
+#define BODY_SHOWN   100
+#define FIGURES_SIZE 160
+#define PATH_SHOWN   "4000" /* what comes after it is to find room in the line too */
 
 static double seconds_now(void)
 {
@@ -189,12 +190,27 @@ void report_accepted(struct report *report, const struct job *job)
              announcement->retrieve_path ? announcement->retrieve_path : "", identity);
 }
 
-static void log_done(const struct report *report, const struct job *job, const char *verb)
+/* `figures` stand behind what sr3 says. */
+static void log_done(const struct report *report, const struct job *job, const char *verb,
+                     const char *figures)
 {
     if (report->settings.placed)
-        log_info("sarracenia.flowcb.log after_work", "%s ok: %s/%s ", verb,
+        log_info("sarracenia.flowcb.log after_work", "%s ok: %s/%s %s", verb,
                  strcmp(job->destination.directory, "/") == 0 ? "" : job->destination.directory,
-                 job->destination.path);
+                 job->destination.path, figures);
+}
+
+static void print_figures(const struct job *job, int64_t size_bytes, char *text, size_t size)
+{
+    int64_t late_ms = (clock_wall_ns() - job->announcement.pub_time_ns) / NS_PER_MS;
+    int64_t lag_ms = late_ms < 0 ? -late_ms : late_ms, took_ms = job->fetch_ms;
+    int used = snprintf(text, size, "size: %" PRId64 " lag: %s%" PRId64 ".%02d ", size_bytes,
+                        late_ms < 0 ? "-" : "", lag_ms / 1000, (int)(lag_ms % 1000 / 10));
+
+    if (!job->from_content && took_ms > 0)
+        snprintf(text + used, size - (size_t)used, "time: %" PRId64 ".%03d rate: %" PRId64 "B/s ",
+                 took_ms / 1000, (int)(took_ms % 1000),
+                 (int64_t)((double)(size_bytes - job->from_byte) * 1000 / (double)took_ms));
 }
 
 static void count_placed(struct report *report, const struct job *job, int64_t size_bytes)
@@ -211,6 +227,8 @@ static void count_placed(struct report *report, const struct job *job, int64_t s
 
 void report_placed(struct report *report, struct job *job, const struct writer_result *result)
 {
+    char figures[FIGURES_SIZE] = "";
+
     job->fate = FATE_PLACED;
     count_placed(report, job, result->size_bytes);
     if (!job->from_content) {
@@ -222,7 +240,9 @@ void report_placed(struct report *report, struct job *job, const struct writer_r
                     "'%s' has changed since it was announced: the server gave the same bytes twice "
                     "(%s), they are placed",
                     job->destination.path, result->fingerprint);
-    log_done(report, job, job->from_content ? "written from message" : "downloaded");
+    if (report->settings.placed)
+        print_figures(job, result->size_bytes, figures, sizeof(figures));
+    log_done(report, job, job->from_content ? "written from message" : "downloaded", figures);
 }
 
 void report_done(struct report *report, struct job *job, enum events_op deed)
@@ -233,7 +253,7 @@ void report_done(struct report *report, struct job *job, enum events_op deed)
     };
 
     job->fate = FATE_EVENT;
-    log_done(report, job, verbs[deed]);
+    log_done(report, job, verbs[deed], "");
 }
 
 void report_rehearsed(struct report *report, struct job *job)

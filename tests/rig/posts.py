@@ -14,7 +14,7 @@ from rig.process import wait_until
 
 START_NS = time.time_ns() - 60_000_000_000
 ENDINGS = re.compile(
-    r"after_work (?P<verb>[a-z ]+) ok: (?P<place>.*) $"
+    r"after_work (?P<verb>[a-z ]+) ok: (?P<place>.*?) (?:size: \d+ lag: .* )?$"
     r"|after_accept (?P<path>.*) rejected: (?P<code>\d+) (?P<why>.*) $"
     r"|(?P<malformed>malformed) announcement dropped: (?P<what>.*)"
     r"|do_download gave up (?P<given_up>.*) after \d+ attempts: (?P<reason>.*)")

@@ -27,6 +27,7 @@ metricsKeep on
 {options}
 """
 DOWNLOADED = "sarracenia.flowcb.log after_work downloaded ok: "
+FIGURES = re.compile(r" size: \d+ lag: -?[\d.]+( time: [\d.]+ rate: \d+B/s)?$")
 SECRETS = ["guest:guest"]  # what no log may contain
 TOTALS = re.compile(r"since the start: (received \d.*)")
 COUNT = re.compile(r"([a-z][a-z ]*?) (\d+)")
@@ -115,7 +116,7 @@ class Instance(Process):
 
     def downloaded(self):
         """[(time as in the log, local path)] of the files it says it has placed."""
-        return [(line[:23], line.split(DOWNLOADED, 1)[1].rstrip())
+        return [(line[:23], FIGURES.sub("", line.split(DOWNLOADED, 1)[1].rstrip()))
                 for line in self.log().splitlines() if DOWNLOADED in line]
 
 

@@ -123,6 +123,7 @@ static void place_it(struct scene *scene)
 {
     struct writer_result result = {.size_bytes = 12, .fingerprint = "12:x"};
 
+    scene->job->fetch_ms = scene->job->mismatch_accepted ? 0 : 31;
     report_placed(&scene->report, scene->job, &result);
 }
 
@@ -186,7 +187,9 @@ static const struct {
     {find_it_placed, AFTER_ACCEPT NAME " rejected: 304 Not modified 1 (nodupe check) \n", false},
     {find_it_older, AFTER_ACCEPT NAME " rejected: 406 older than the version in place \n", false},
     {place_it,
-     HEAD "[INFO] sarracenia.flowcb.log after_work downloaded ok: /data/WXO-DD/file.xml \n", false},
+     HEAD "[INFO] sarracenia.flowcb.log after_work downloaded ok: /data/WXO-DD/file.xml size: 12 "
+          "lag: 1.50 time: 0.031 rate: 387B/s \n",
+     false},
     {find_it_different,
      HEAD "[WARNING] sr3sub.writer verify 'x' is not what was announced; announced: size 12 md5 "
           "1a2b3c4d5e6f; fetching it again\n",
@@ -243,7 +246,7 @@ static void what_changed_is_told(void **state)
     place_it_changed(scene);
     text = take_text(scene);
     if (!strstr(text, "[WARNING]") || !strstr(text, "(12:x)")
-        || !strstr(text, "downloaded ok: /WXO-DD/file.xml \n"))
+        || !strstr(text, "downloaded ok: /WXO-DD/file.xml size: 12 lag: 1.50 \n"))
         fail_msg("found '%s'", text);
     free(text);
 }
