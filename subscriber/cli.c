@@ -28,7 +28,7 @@ static const char usage_text[] =
     "       sr3sub setup [subscribe/NAME ...]\n"
     "       sr3sub cleanup subscribe/NAME ... [--dangerWillRobinson=N]\n"
     "       sr3sub retry list|drop|now subscribe/NAME [PATTERN] [--json]\n"
-    "       sr3sub status [subscribe/NAME ...] [--watch] [--json]\n"
+    "       sr3sub status [subscribe/NAME ...] [--full] [--watch] [--json]\n"
     "       sr3sub health subscribe/NAME [--no K]\n"
     "       sr3sub options [--markdown | --bash]\n"
     "       sr3sub metrics [--markdown]\n"
@@ -57,8 +57,9 @@ static const char usage_text[] =
     "as names; setup and check without a name take all there are.\n"
     "\n"
     "status prints what instances do, those in containers that share the metrics directory\n"
-    "too, all of them or those that match; with --watch again and again until Ctrl-C. health\n"
-    "asks one instance whether it is alive, connected and getting on, for health checks.\n"
+    "too, all of them or those that match; with --full also what was counted since the last\n"
+    "housekeeping, with --watch again and again until Ctrl-C. health asks one instance\n"
+    "whether it is alive, connected and getting on, for health checks.\n"
     "\n"
     "Exit status: 0 stopped by SIGTERM or SIGINT, 1 it could not begin, 2 wrong usage;\n"
     "of check: 1 there are errors; of explain: 1 there were lines that are not JSON;\n"
@@ -300,6 +301,7 @@ static enum cli_status status(const struct command_line *line, struct error *err
     struct status_request request = {.names = names.names,
                                      .name_count = names.name_count,
                                      .json = line->json,
+                                     .full = line->full,
                                      .watch = line->watch};
 
     if (line->argument_count) {

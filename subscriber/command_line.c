@@ -59,9 +59,9 @@ static void add_argument(struct command_line *line, const char *name, const char
 /* The word of the command line, not of configurations, that begins with `name`, or is it. */
 static const char *own_word(const char *name, bool whole)
 {
-    static const char *const words[] = {
-        "help",     "version", "config", "no",    "markdown",          "bash",
-        "defaults", "json",    "text",   "watch", "dangerWillRobinson"};
+    static const char *const words[] = {"help",     "version", "config",   "no",
+                                        "markdown", "bash",    "defaults", "json",
+                                        "text",     "watch",   "full",     "dangerWillRobinson"};
 
     for (size_t i = 0; *name && i < COUNT_OF(words); i++)
         if (whole ? strcmp(words[i], name) == 0 : strncmp(words[i], name, strlen(name)) == 0)
@@ -128,6 +128,8 @@ static bool set_flag(struct command_line *line, const char *name)
         line->text = true;
     else if (strcmp(name, "watch") == 0)
         line->watch = true;
+    else if (strcmp(name, "full") == 0)
+        line->full = true;
     else
         return false;
     return true;

@@ -20,7 +20,7 @@ struct command_line {
     bool help, version;
     bool bash;                         /* of the command `options` */
     bool json, defaults;               /* of `show`; json of others too */
-    bool watch;                        /* of `status` */
+    bool watch, full;                  /* of `status` */
     bool text;                         /* of `explain` */
     long danger;                       /* of --dangerWillRobinson */
     struct config_argument *arguments; /* options of the configuration */

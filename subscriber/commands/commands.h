@@ -78,6 +78,7 @@ struct status_request {
     const char *const *names; /* shell patterns on component/name */
     size_t name_count;        /* 0: all there are */
     bool json;                /* an array with an object for each subscription */
+    bool full;                /* more columns in the table */
     bool watch;               /* look again and again, until a signal comes */
 };
 

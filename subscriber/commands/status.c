@@ -36,7 +36,8 @@ static void print(const struct status_request *request, const struct status_list
         command_print_json(status_print_json(list), request->watch ? JSON_COMPACT : JSON_INDENT(2),
                            out);
     else
-        status_print_table(list, bars, out);
+        status_print_table(
+            list, (bars ? STATUS_BARS : 0) | (request->full ? (unsigned)STATUS_FULL : 0), out);
 }
 
 /* ---- watching ---- */

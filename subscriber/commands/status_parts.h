@@ -119,6 +119,10 @@ void status_rates_since(struct status_subscription *subscription,
 
 const char *status_state_name(enum status_state state);
 
-/* With `bars`: how far the mean lag is on the way to its threshold. */
-void status_print_table(const struct status_list *list, bool bars, FILE *out);
+enum {
+    STATUS_BARS = 1, /* how far the mean lag is on the way to its threshold */
+    STATUS_FULL = 2  /* sums of the period as well */
+};
+
+void status_print_table(const struct status_list *list, unsigned more, FILE *out);
 json_t *status_print_json(const struct status_list *list) MUST_CHECK;

@@ -112,20 +112,72 @@ static void print_bar(const struct status_subscription *subscription, FILE *out)
 
 /* ---- rows ---- */
 
-static void print_header(int name, int last, bool bars, FILE *out)
+/* What --full adds: sums of the period, and what the processes of this host use. */
+static const char *const full_columns[] = {
+    "Msg/scpu", "subBytes", "Accepted", "Rejected", "Malformed", "pubBytes",
+    "pubMsgs",  "pubMal",   "rxData",   "rxFiles",  "txData",    "txFiles",
+    "Since",    "uss",      "rss",      "vms",      "user",      "system",
+};
+
+static void print_full_header(bool underline, FILE *out)
 {
-    fprintf(out, "status: \n%-*s %-11s %-17s %-*s %-45s\n", name, "Component/Config", "Processes",
-            "Connection", last + 24, "Lag", "Rates");
-    fprintf(out, "%-*s %-5s %5s %5s %4s %4s %5s %8s %8s %*s %5s %10s %10s %10s %10s %s\n", name, "",
-            "State", "Run", "Retry", "msg", "data", "Que", "LagMax", "LagAvg", last, "Last", "%rej",
-            "pubsub", "messages", "RxData", "TxData", bars ? "Lag" : "");
-    fprintf(out, "%-*s %-5s %5s %5s %4s %4s %5s %8s %8s %*s %5s %10s %10s %10s %10s %s\n", name, "",
-            "-----", "---", "-----", "---", "----", "---", "------", "------", last, "----", "----",
-            "------", "--------", "------", "------", bars ? "---" : "");
+    for (size_t i = 0; i < COUNT_OF(full_columns); i++)
+        fprintf(out, " %10.*s", (int)strlen(full_columns[i]),
+                underline ? "----------" : full_columns[i]);
 }
 
-static void print_row(const struct status_subscription *subscription, int name, int last, bool bars,
-                      FILE *out)
+static void print_full(const struct status_subscription *subscription, FILE *out)
+{
+    const struct status_sample *total = &subscription->total;
+    const struct status_process *usage = &subscription->processes;
+    char cells[COUNT_OF(full_columns)][CELL_SIZE];
+    const char *const shown[] = {
+        print_size(total->cpu_s > 0 ? (total->rx_good + total->rx_bad) / total->cpu_s : 0, "m", "m",
+                   cells[0]),
+        print_size(total->rx_bytes, "B", "B", cells[1]),
+        print_size(total->rx_good, "m", "m", cells[2]),
+        print_size(total->rejects, "m", "m", cells[3]),
+        print_size(total->rx_bad, "m", "m", cells[4]),
+        print_size(total->tx_bytes, "B", "B", cells[5]),
+        print_size(total->tx_good, "m", "m", cells[6]),
+        print_size(total->tx_bad, "m", "m", cells[7]),
+        print_size(total->transfer_rx_bytes, "B", "B", cells[8]),
+        print_size(total->transfer_rx_files, "f", "f", cells[9]),
+        print_size(total->transfer_tx_bytes, "B", "B", cells[10]),
+        print_size(total->transfer_tx_files, "f", "f", cells[11]),
+        print_duration(subscription->period_s, cells[12]),
+        print_size(usage->uss_bytes, "B", "B", cells[13]),
+        print_size(usage->rss_bytes, "B", "B", cells[14]),
+        print_size(usage->vms_bytes, "B", "B", cells[15]),
+        print_duration(usage->user_s, cells[16]),
+        print_duration(usage->system_s, cells[17]),
+    };
+
+    for (size_t i = 0; i < COUNT_OF(shown); i++)
+        fprintf(out, " %10s", shown[i]);
+}
+
+static void print_header(int name, int last, unsigned more, FILE *out)
+{
+    bool bars = more & STATUS_BARS;
+
+    fprintf(out, "status: \n%-*s %-11s %-17s %-*s %-45s\n", name, "Component/Config", "Processes",
+            "Connection", last + 24, "Lag", "Rates");
+    fprintf(out, "%-*s %-5s %5s %5s %4s %4s %5s %8s %8s %*s %5s %10s %10s %10s %10s %s", name, "",
+            "State", "Run", "Retry", "msg", "data", "Que", "LagMax", "LagAvg", last, "Last", "%rej",
+            "pubsub", "messages", "RxData", "TxData", bars ? "Lag          " : "");
+    if (more & STATUS_FULL)
+        print_full_header(false, out);
+    fprintf(out, "\n%-*s %-5s %5s %5s %4s %4s %5s %8s %8s %*s %5s %10s %10s %10s %10s %s", name, "",
+            "-----", "---", "-----", "---", "----", "---", "------", "------", last, "----", "----",
+            "------", "--------", "------", "------", bars ? "---          " : "");
+    if (more & STATUS_FULL)
+        print_full_header(true, out);
+    fputc('\n', out);
+}
+
+static void print_row(const struct status_subscription *subscription, int name, int last,
+                      unsigned more, FILE *out)
 {
     const struct status_rates *rates = &subscription->rates;
     char run[CELL_SIZE], cells[7][CELL_SIZE], lasting[CELL_SIZE];
@@ -143,8 +195,10 @@ static void print_row(const struct status_subscription *subscription, int name, 
             print_size(rates->messages, "m", "m", cells[4]),
             print_size(rates->rx_bytes, "B", "B", cells[5]),
             print_size(rates->tx_bytes, "B", "B", cells[6]));
-    if (bars)
+    if (more & STATUS_BARS)
         print_bar(subscription, out);
+    if (more & STATUS_FULL)
+        print_full(subscription, out);
     fputc('\n', out);
     free(title);
 }
@@ -233,7 +287,7 @@ static void print_foot(const struct sums *sums, FILE *out)
             print_size(rates->tx_bytes, "B", "B", cells[3]));
 }
 
-void status_print_table(const struct status_list *list, bool bars, FILE *out)
+void status_print_table(const struct status_list *list, unsigned more, FILE *out)
 {
     int name = NAME_WIDTH, last = LAST_WIDTH;
     char cell[CELL_SIZE];
@@ -246,9 +300,9 @@ void status_print_table(const struct status_list *list, bool bars, FILE *out)
         name = title > name ? title : name;
         last = lasting > last ? lasting : last;
     }
-    print_header(name, last, bars, out);
+    print_header(name, last, more, out);
     for (size_t i = 0; i < list->count; i++) {
-        print_row(&list->items[i], name, last, bars, out);
+        print_row(&list->items[i], name, last, more, out);
         add_sums(&sums, &list->items[i]);
     }
     print_problems(list, out);

@@ -218,8 +218,8 @@ void manual_print_bash(FILE *out)
     print_bash_kind(out, &option_PATH, paths);
     print_bash_kind(out, &option_TEMPLATE, paths);
     fputs(bash_end, out);
-    fputs("_sr3sub_options='--config --no --json --defaults --text --watch --dangerWillRobinson "
-          "--help --version",
+    fputs("_sr3sub_options='--config --no --json --defaults --text --watch --full "
+          "--dangerWillRobinson --help --version",
           out);
     for (int i = 0; i < CONFIG_OPTIONS; i++)
         if (works_on_command_line(config_option((enum config_option)i)))

@@ -174,6 +174,11 @@ static void what_we_write_is_read(void **state)
 
 /* ---- the table ---- */
 
+#define OURS(flow, broker, rest)                                                                   \
+    "{\"flow\": {\"last_housekeeping\": 1795258400" flow                                           \
+    "}, \"gather.message\": {\"connected\": true" broker "}, \"sr3sub\": {}" rest "}"
+#define BUSY ", \"rxGoodCount\": 100, \"rxLast\": \"20261121T105415\""
+
 /* `text` with one '0' for each number and "B" for each unit of bytes. */
 static char *layout(const char *text)
 {
@@ -193,7 +198,7 @@ static char *layout(const char *text)
     return copy;
 }
 
-static char *print_table(const char *name)
+static char *print_more(const char *name, unsigned more)
 {
     struct status_list list;
     char *text = NULL;
@@ -201,10 +206,15 @@ static char *print_table(const char *name)
     FILE *out = open_memstream(&text, &size);
 
     status_gather(&name, name ? 1 : 0, &list);
-    status_print_table(&list, false, out);
+    status_print_table(&list, more, out);
     fclose(out);
     status_list_clear(&list);
     return text;
+}
+
+static char *print_table(const char *name)
+{
+    return print_more(name, 0);
 }
 
 /* Line `number` of `text`, allocated. */
@@ -239,12 +249,28 @@ static void the_table_is_that_of_sr3(void **state)
     free(text);
 }
 
-/* ---- states ---- */
+static void more_is_shown_when_asked_for(void **state)
+{
+    char *text;
 
-#define OURS(flow, broker, rest)                                                                   \
-    "{\"flow\": {\"last_housekeeping\": 1795258400" flow                                           \
-    "}, \"gather.message\": {\"connected\": true" broker "}, \"sr3sub\": {}" rest "}"
-#define BUSY ", \"rxGoodCount\": 100, \"rxLast\": \"20261121T105415\""
+    (void)state;
+    write_metrics("subscribe_t_01.json",
+                  OURS(", \"transferRxBytes\": 4096, \"transferRxFiles\": 7, \"cpuTime\": 2", BUSY,
+                       ", \"log\": {\"lagTotal\": 1500, \"lagMessageCount\": 100}"),
+                  2);
+    text = print_more(NULL, STATUS_BARS | STATUS_FULL);
+    assert_non_null(strstr(text, "Lag             Msg/scpu   subBytes   Accepted "));
+    assert_non_null(strstr(text, "---             --------   --------   -------- "));
+    assert_non_null(strstr(text, " [#####.....]        50m         0B       100m         0m "));
+    assert_non_null(strstr(text, "     4.0KiB         7f         0B         0f       1m0s "));
+    free(text);
+    text = print_more(NULL, 0);
+    assert_null(strstr(text, "Msg/scpu"));
+    assert_null(strstr(text, "[#"));
+    free(text);
+}
+
+/* ---- states ---- */
 
 static const struct {
     const char *options, *metrics; /* NULL: none */
@@ -451,6 +477,7 @@ int main(void)
         CASE(what_sr3_wrote_is_read),
         CASE(what_we_write_is_read),
         CASE(the_table_is_that_of_sr3),
+        CASE(more_is_shown_when_asked_for),
         CASE(states_are_named),
         CASE(what_has_no_configuration_is_shown),
         CASE(rates_since_the_last_look),
