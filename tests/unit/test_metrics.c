@@ -453,6 +453,23 @@ static void the_file_goes_at_the_end(void **state)
     assert_int_equal(rmdir(scene->directory), 0); /* it is empty */
 }
 
+/* So that health can say that nothing gets to the disk any more. */
+static void how_long_a_write_takes_is_known(void **state)
+{
+    struct scene *scene = *state;
+    struct metrics_file *file = open_file(scene);
+    struct metrics metrics = {.transfer_rx_files = 1};
+
+    clock_hold(-1, 1000);
+    assert_int_equal(metrics_file_busy_ms(file), 0);
+    metrics_file_write(file, &metrics);
+    clock_hold(-1, 121000);
+    assert_int_equal(metrics_file_busy_ms(file), 120000); /* done, perhaps, but not told yet */
+    clock_hold(-1, -1);
+    metrics_file_close(file, &metrics);
+    assert_int_equal(files_in_file(scene), 1);
+}
+
 /* ---- the history ---- */
 
 static void expect_history(const struct scene *scene, const char *suffix, bool there)
@@ -546,6 +563,7 @@ int main(void)
         CASE(close_waits_for_a_write),
         CASE(a_file_that_cannot_be_written),
         CASE(the_file_goes_at_the_end),
+        CASE(how_long_a_write_takes_is_known),
         CASE(the_history_is_begun_anew_and_compressed),
         CASE(the_history_has_a_file_a_day),
     };
