@@ -11,12 +11,14 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fnmatch.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define INSTANCE_MAX 99999
+#define FRESH_S      5 /* however often it is written: a busy host may be late */
 
 struct search {
     const char *const *names;
@@ -280,7 +282,9 @@ static void add_log_time(const struct search *search, struct status_subscription
 
 bool status_is_fresh(const struct config *config, const struct status_sample *sample, double now_s)
 {
-    return now_s - sample->written_s < 3 * (double)config->metrics_write_interval_ms / 1000;
+    double interval_s = (double)config->metrics_write_interval_ms / 1000;
+
+    return now_s - sample->written_s < fmax(3 * interval_s, FRESH_S);
 }
 
 static void finish(const struct search *search, struct status_subscription *subscription)

@@ -108,7 +108,7 @@ struct status_list {
 void status_gather(const char *const *names, size_t count, struct status_list *list);
 void status_list_clear(struct status_list *list);
 
-/* Whether the sample is younger than three of the intervals in which it is written. */
+/* Whether the sample is younger than three of the intervals in which it is written, or 5 s. */
 bool status_is_fresh(const struct config *config, const struct status_sample *sample, double now_s);
 
 void status_judge(struct status_subscription *subscription, double now_s);

@@ -283,6 +283,8 @@ static const struct {
     {"", OURS("", "", ""), 2, STATUS_RUNNING, 1, 1},
     {"", OURS("", BUSY, ""), 100, STATUS_MISSING, 0, 1},
     {"", OURS("", BUSY, ""), 301, STATUS_STOPPED, 0, 0},
+    {"metrics_writeInterval 0.1\n", OURS("", BUSY, ""), 4, STATUS_RUNNING, 1, 1},
+    {"metrics_writeInterval 0\n", OURS("", BUSY, ""), 6, STATUS_MISSING, 0, 1},
     {"metrics_writeInterval 60\n", OURS("", BUSY, ""), 100, STATUS_RUNNING, 1, 1},
     {"", OURS(", \"stop_requested\": true", BUSY, ""), 2, STATUS_STOPPED, 0, 0},
     {"instances 3\n", OURS("", BUSY, ""), 2, STATUS_PARTIAL, 1, 3},
