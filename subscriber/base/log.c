@@ -239,12 +239,17 @@ static bool find_password(char *url, char **password, char **end)
 static void hide_passwords(char *text)
 {
     for (char *at = text; (at = strchr(at, ':'));) {
-        size_t slashes = strncmp(++at, "//", 2) == 0 ? 2 : strncmp(at, "\\/\\/", 4) == 0 ? 4 : 0;
         char *password, *end;
         size_t length;
 
-        at += slashes;
-        if (!slashes || !find_password(at, &password, &end))
+        at++;
+        if (at[0] == '/' && at[1] == '/')
+            at += 2;
+        else if (*at == '\\' && strncmp(at, "\\/\\/", 4) == 0)
+            at += 4;
+        else
+            continue;
+        if (!find_password(at, &password, &end))
             continue;
         length = (size_t)(end - password) < 3 ? (size_t)(end - password) : 3;
         memset(password, '*', length);

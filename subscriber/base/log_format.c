@@ -384,6 +384,20 @@ static size_t put(const struct piece *piece, const char *text, size_t length, ch
     return width;
 }
 
+/* The process id is in every line. No number here is negative. */
+static void print_whole(int64_t value, char digits[NUMBER_SIZE])
+{
+    char *end = digits + 1;
+
+    for (int64_t rest = value; rest >= 10; rest /= 10)
+        end++;
+    *end = '\0';
+    do {
+        *--end = (char)('0' + value % 10);
+        value /= 10;
+    } while (end > digits);
+}
+
 static size_t put_number(const struct piece *piece, double value, char *out, size_t size)
 {
     char digits[NUMBER_SIZE];
@@ -394,7 +408,7 @@ static size_t put_number(const struct piece *piece, double value, char *out, siz
         snprintf(digits, NUMBER_SIZE - 1, "%.*f",
                  piece->precision >= 0 && piece->precision < 18 ? piece->precision : 6, value);
     else
-        snprintf(digits, NUMBER_SIZE - 1, "%lld", (long long)value);
+        print_whole((int64_t)value, digits);
     if (piece->plus && *digits != '-') {
         memmove(digits + 1, digits, strlen(digits) + 1);
         *digits = '+';

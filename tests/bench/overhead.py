@@ -75,33 +75,37 @@ def instructions(bench, entries, options):
 
 
 def measure_times(bench, rounds):
-    ratios, samples = [], {ALL: [], NOTHING: []}
+    """Prints them, and returns the share of the time that is not the kernel's."""
+    ratios, shares, samples = [], [], {ALL: [], NOTHING: []}
     for number in range(rounds):
         for options in (ALL, NOTHING) if number % 2 else (NOTHING, ALL):
-            spent = cpu_ms(fetch(bench, bench.entries, options)) / len(bench.entries)
-            samples[options].append(spent)
+            ended = fetch(bench, bench.entries, options)
+            samples[options].append(cpu_ms(ended) / len(bench.entries))
+            shares.append(ended.usage.ru_utime * 1000 / cpu_ms(ended))
         ratios.append(samples[ALL][-1] / samples[NOTHING][-1])
         print(f"round {number + 1}  with {samples[ALL][-1]:.4f} ms/file, without "
               f"{samples[NOTHING][-1]:.4f}, {ratios[-1] - 1:+.1%}", flush=True)
     print(f"\nCPU per file: with {statistics.median(samples[ALL]):.4f} ms, without "
           f"{statistics.median(samples[NOTHING]):.4f} ms, {statistics.median(ratios) - 1:+.1%}")
+    return statistics.median(shares)
 
 
-def measure_instructions(bench):
+def measure_instructions(bench, share):
     """Of the files alone: what a start and a stop take is taken off."""
     some, per_file = bench.entries[:INSTRUCTION_FILES], {}
     for options in (LINES, NOTHING):
         spent = instructions(bench, some, options) - instructions(bench, some[:1], options)
         per_file[options] = spent / (len(some) - 1)
     print(f"instructions per file: with {per_file[LINES]:.0f}, without {per_file[NOTHING]:.0f}, "
-          f"{per_file[LINES] / per_file[NOTHING] - 1:+.1%}")
+          f"{per_file[LINES] / per_file[NOTHING] - 1:+.1%} of {share:.0%} of the time: "
+          f"{(per_file[LINES] / per_file[NOTHING] - 1) * share:+.1%}")
 
 
 def run(chosen, work):
     bench = Bench(KINDS["small"], chosen.files or FILES, None, work)
     print(f"overhead: {len(bench.entries)} files, {program()}")
-    measure_times(bench, chosen.rounds)
+    share = measure_times(bench, chosen.rounds)
     if chosen.instructions:
         subprocess.run(["valgrind", "--version"], check=True, capture_output=True)
-        measure_instructions(bench)
+        measure_instructions(bench, share)
     print(f"wanted: {WANTED}")
