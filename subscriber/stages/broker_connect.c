@@ -5,8 +5,6 @@
 #include "base/log.h"
 #include "stages/subscriptions.h"
 
-#include <amqp_ssl_socket.h>
-#include <amqp_tcp_socket.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>

@@ -8,8 +8,7 @@
 #pragma once
 
 #include "stages/broker.h"
-
-#include <amqp.h>
+#include "stages/rabbitmq.h"
 
 #define BROKER_CHANNEL      1
 #define BROKER_CONSUMER_TAG "sr3sub" /* unique on its channel is enough */

@@ -7,7 +7,8 @@
  */
 #pragma once
 
-#include <amqp.h>
+#include "stages/rabbitmq.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 

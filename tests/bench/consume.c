@@ -7,8 +7,8 @@
  * The broker is on this machine and knows the user guest. Prints messages a second, from the first
  * one until all are acked and the broker has said so.
  */
-#include <amqp.h>
-#include <amqp_tcp_socket.h>
+#include "stages/rabbitmq.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
