@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from rig.engine import Engine, NoEngine
+from rig.engine import PROJECT, Engine, NoEngine
 
 IMAGE = "sr3sub"
 BASE = "debian:trixie-slim"  # what container/Dockerfile builds on
@@ -40,3 +40,12 @@ def engine(work):
         pytest.skip(f"no container engine can run here: {reason}")
     yield engine
     engine.stop()
+
+
+@pytest.fixture(scope="session")
+def image(engine):
+    """The name of the image of the program, built as the README does."""
+    engine.base_image(BASE, "trixie")
+    engine.docker("build", "--network", "host", "--file", f"{PROJECT}/container/Dockerfile",
+                  "--tag", IMAGE, PROJECT, seconds=900)
+    return IMAGE
