@@ -103,6 +103,9 @@ static bool tls_refused(struct redis_socket *redis)
                          "its certificate is refused (%s); connect by a name that is in the "
                          "certificate, or add its authority to this system's",
                          X509_verify_cert_error_string(verdict));
+    if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER) /* Redis 8 answers at once */
+        return error_set(&redis->problem, ERROR_TEMPORARY,
+                         "no TLS from %s; is that its port for TLS?", redis->peer);
     return error_set(&redis->problem, ERROR_TEMPORARY, "TLS with %s: %s", redis->peer,
                      reason ? reason : "closed by the other side");
 }

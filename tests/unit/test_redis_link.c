@@ -510,7 +510,8 @@ static const struct {
     {"+OK\r\n+OK\r\n+OK\r\n+OK\r\n", "not an answer of Redis"},
     {":1\r\n", "not an answer of Redis"},
     {"*-5\r\n", "redis '"},
-    {"*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n", "not an answer of Redis"},
+    /* too deep for hiredis before 1.0; later ones wait for the rest, which does not come */
+    {"*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n*2\r\n", "redis '"},
     {"$99999999999999999999\r\n", "not an answer of Redis"},
     {"-ERR max number of clients reached\r\n", "it has too many clients"},
     {"-DENIED Redis is running in protected mode\r\n", "it is in protected mode"},
