@@ -14,6 +14,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -45,6 +46,10 @@ static const char usage_text[] =
     "                     `options` prints them, or a script for completion in bash\n"
     "  --version, -v      print the version\n"
     "  --help, -h         print this\n"
+    "\n"
+    "SR3_CONFIG and SR3_INSTANCE in the environment stand for --config and --no, and any\n"
+    "other SR3_OPTION for --OPTION, such as SR3_LOG_LEVEL=debug; SR3_OPTION_FILE names a\n"
+    "file that holds the value. Without any word, sr3sub runs what SR3_CONFIG names.\n"
     "\n"
     "show prints every setting with the line it comes from; check lists all problems of\n"
     "all configurations; explain reads announcements as lines of JSON and says what would\n"
@@ -358,23 +363,38 @@ static enum cli_status convert(const struct command_line *line, struct error *er
 static const struct command {
     const char *name;
     enum cli_status (*run)(const struct command_line *line, struct error *err);
+    bool of_one; /* works on one configuration, which the environment may name */
 } commands[] = {
-    {"foreground", foreground}, {"options", print_options},
-    {"metrics", print_metrics}, {"show", show},
-    {"check", check},           {"explain", explain},
-    {"convert", convert},       {"setup", setup},
-    {"declare", setup},         {"cleanup", cleanup},
-    {"retry", retry},           {"status", status},
-    {"health", health},
+    {"foreground", foreground, true},  {"options", print_options, false},
+    {"metrics", print_metrics, false}, {"show", show, true},
+    {"check", check, false},           {"explain", explain, true},
+    {"convert", convert, true},        {"setup", setup, false},
+    {"declare", setup, false},         {"cleanup", cleanup, false},
+    {"retry", retry, false},           {"status", status, false},
+    {"health", health, true},
 };
 
-static enum cli_status run_command(const struct command_line *line, struct error *err)
+static enum cli_status run_command(struct command_line *line, struct error *err)
 {
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
-        if (strcmp(line->action, commands[i].name) == 0)
-            return commands[i].run(line, err);
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        if (strcmp(line->action, commands[i].name) != 0)
+            continue;
+        if (commands[i].of_one && !command_line_add_environment(line, err))
+            return CLI_USAGE;
+        return commands[i].run(line, err);
+    }
     command_line_refuse(err, "unknown action", line->action);
     return CLI_USAGE;
+}
+
+/* Without any word, what the environment names is run; false: it names nothing. */
+static bool choose_command(struct command_line *line)
+{
+    const char *config = getenv(COMMAND_LINE_CONFIG);
+
+    if (!line->action && config && *config)
+        line->action = "foreground";
+    return line->action;
 }
 
 enum cli_status cli_run(int argc, char **argv)
@@ -387,7 +407,7 @@ enum cli_status cli_run(int argc, char **argv)
         status = CLI_USAGE;
     else if (line.version)
         printf("%s\n", SR3SUB_VERSION);
-    else if (line.help || !line.action)
+    else if (line.help || !choose_command(&line))
         fputs(usage_text, stdout);
     else
         status = run_command(&line, &err);

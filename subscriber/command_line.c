@@ -27,15 +27,18 @@ static char *keep_word(struct command_line *line, char *word)
     return word;
 }
 
-static bool parse_instance(struct command_line *line, const char *text, struct error *err)
+/* `from` is how it was given: "--no", "SR3_INSTANCE". */
+static bool parse_instance(struct command_line *line, const char *from, const char *text,
+                           struct error *err)
 {
     char *end;
     long number = strtol(text, &end, 10);
 
     if (!isdigit((unsigned char)*text) || *end || number > INSTANCE_MAX)
-        return command_line_refuse(err, "--no wants the number of the instance, not", text);
+        return error_set(err, ERROR_OPERATOR, "%s wants the number of the instance, not '%s'", from,
+                         text);
     line->instance = (int)number;
-    return true;
+    return line->has_instance = true;
 }
 
 static bool parse_danger(struct command_line *line, const char *text, struct error *err)
@@ -159,7 +162,7 @@ static bool parse_option(struct command_line *line, char **argv, int *at, struct
     if (strcmp(name, "config") == 0)
         line->config = value;
     else if (strcmp(name, "no") == 0)
-        return parse_instance(line, value, err);
+        return parse_instance(line, "--no", value, err);
     else if (strcmp(name, "dangerWillRobinson") == 0)
         return parse_danger(line, value, err);
     else
@@ -180,4 +183,22 @@ bool command_line_parse(struct command_line *line, int argc, char **argv, struct
         }
     }
     return true;
+}
+
+/* NULL: it says nothing. */
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
+bool command_line_add_environment(struct command_line *line, struct error *err)
+{
+    const char *instance = variable(COMMAND_LINE_INSTANCE);
+
+    if (!line->config && !line->name_count)
+        line->config = variable(COMMAND_LINE_CONFIG);
+    return line->has_instance || !instance
+           || parse_instance(line, COMMAND_LINE_INSTANCE, instance, err);
 }

@@ -8,7 +8,9 @@
 
 #include "settings/config.h"
 
-#define COMMAND_LINE_NAMES 64
+#define COMMAND_LINE_NAMES    64
+#define COMMAND_LINE_CONFIG   "SR3_CONFIG"
+#define COMMAND_LINE_INSTANCE "SR3_INSTANCE"
 
 /* What was typed. Texts point into argv, or into `words`. */
 struct command_line {
@@ -17,6 +19,7 @@ struct command_line {
     size_t name_count;
     const char *config; /* of --config */
     int instance;
+    bool has_instance; /* --no was given */
     bool help, version;
     bool bash;                         /* of the command `options` */
     bool json, defaults;               /* of `show`; json of others too */
@@ -33,6 +36,12 @@ struct command_line {
 bool command_line_parse(struct command_line *line, int argc, char **argv,
                         struct error *err) MUST_CHECK;
 void command_line_clear(struct command_line *line);
+
+/*
+ * The configuration and the instance from SR3_CONFIG and SR3_INSTANCE, where the words say nothing
+ * about them; a variable that is empty says nothing either.
+ */
+bool command_line_add_environment(struct command_line *line, struct error *err) MUST_CHECK;
 
 /* "<what> '<which>'"; always false. */
 bool command_line_refuse(struct error *err, const char *what, const char *which);

@@ -320,6 +320,62 @@ static void bad_configurations_are_refused(void **state)
     }
 }
 
+/* --- what the environment names --------------------------------------------------------------- */
+
+static const struct {
+    const char *config, *instance;
+    const char *words[WORDS_MAX + 1];
+    enum cli_status status;
+    const char *says; /* somewhere on standard output or behind "sr3sub: " */
+} named[] = {
+    {"subscribe/none.conf", "3", {NULL}, CLI_FAILED, "/none.conf': there is no such file"},
+    {"none", "", {"--logStdout"}, CLI_FAILED, "/none.conf': there is no such file"},
+    {"none", "3", {"foreground"}, CLI_FAILED, "/none.conf': there is no such file"},
+    {"none", "3", {"health"}, CLI_FAILED, "/none.conf': there is no such file"},
+    {"subscribe/works.conf", "3", {"health"}, CLI_FAILED, "/subscribe_works_03.json"},
+    {"works", "3", {"health", "--no", "4"}, CLI_FAILED, "/subscribe_works_04.json"},
+    {"works", "3", {"health", "--no", "0"}, CLI_FAILED, "/subscribe_works_00.json"},
+    {"works", "x", {"health", "--no", "4"}, CLI_FAILED, "/subscribe_works_04.json"},
+    {"works", "3", {"show", "--json"}, CLI_OK, "\"instance\": 3,"},
+    {"works", "", {"show", "--json"}, CLI_OK, "\"instance\": 0,"},
+    {"none", NULL, {"show", "works"}, CLI_OK, "subscribe/works, from "},
+    {"none", NULL, {"show", "--config", "works"}, CLI_OK, "subscribe/works, from "},
+    {"none", "1", {"--version"}, CLI_OK, SR3SUB_VERSION},
+    {"none", "1", {"--help"}, CLI_OK, "usage: "},
+    {"", "1", {NULL}, CLI_OK, "usage: "},
+    {NULL, "1", {"foreground"}, CLI_USAGE, "foreground runs one configuration"},
+    {"works", "{{.Task.Slot}}", {NULL}, CLI_USAGE,
+     "SR3_INSTANCE wants the number of the instance, not '{{.Task.Slot}}'"},
+    {"works", "1", {"cleanup"}, CLI_USAGE, "cleanup wants to know what"},
+    {"works", "1", {"retry", "list"}, CLI_USAGE, "retry list works on one configuration"},
+};
+
+static void set_variable(const char *name, const char *value)
+{
+    if (value)
+        setenv(name, value, 1);
+    else
+        unsetenv(name);
+}
+
+static void the_environment_names_configuration_and_instance(void **state)
+{
+    struct outcome outcome;
+
+    (void)state;
+    write_config("works", BROKER);
+    for (size_t i = 0; i < COUNT_OF(named); i++) {
+        set_variable("SR3_CONFIG", named[i].config);
+        set_variable("SR3_INSTANCE", named[i].instance);
+        run(named[i].words, &outcome);
+        if (outcome.status != named[i].status
+            || !strstr(outcome.status == CLI_OK ? outcome.out : outcome.errors, named[i].says))
+            fail_run(named[i].words, &outcome);
+    }
+    unsetenv("SR3_CONFIG");
+    unsetenv("SR3_INSTANCE");
+}
+
 /* --- the log --------------------------------------------------------------------------------- */
 
 /*
@@ -452,6 +508,7 @@ int main(void)
         cmocka_unit_test(help_and_version_are_printed),
         cmocka_unit_test(version_is_one_line),
         cmocka_unit_test(bad_configurations_are_refused),
+        cmocka_unit_test(the_environment_names_configuration_and_instance),
         cmocka_unit_test(log_goes_to_standard_error),
         cmocka_unit_test(log_goes_to_standard_output),
         cmocka_unit_test(log_goes_to_a_file),
