@@ -281,8 +281,8 @@ void check_mirror(struct check *check, const struct config *config)
             collides = true;
     if (config->mirror || !collides || binds_one_directory(config) || !config->download)
         return;
-    place = origin->file ? memory_format("%s:%d", origin->file, origin->line)
-                         : memory_copy(config->path);
+    place = origin->line ? memory_format("%s:%d", origin->file, origin->line)
+                         : memory_copy(origin->file ? origin->file : config->path);
     check_say(check, false,
               "%s: mirror is off: files of equal names from different directories replace one "
               "another; set 'mirror on', or 'flatten -' to make one name of directories and name",

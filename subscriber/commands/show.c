@@ -149,14 +149,13 @@ static json_t *names_of(const struct config *config)
         {"state", config->subscription_dir},
         {"log", config->log_file ? config->log_file : config->log_path},
         {"metrics", config->metrics_path},
+        {"credentials", config->credentials_path},
     };
     json_t *object = json_object();
 
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (names[i].value)
             json_object_set_new(object, names[i].name, command_json_text(names[i].value));
-    json_object_set_new(object, "credentials",
-                        take_text(memory_format("%s/credentials.conf", config->config_dir)));
     return object;
 }
 

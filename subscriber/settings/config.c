@@ -10,8 +10,8 @@
  * The other parts, each with its private header: config_table.c finds options, config_variables.c
  * knows what ${NAME} stands for, config_legacy.c what older names mean, config_ignored.c which
  * names mean nothing here, config_pending.c what this version does not do yet, config_names.c which
- * file is meant, config_notes.c the place of a warning. config_loader.h is what they share while a
- * file is read.
+ * file is meant, config_environment.c what variables set, config_notes.c the place of a warning.
+ * config_loader.h is what they share while a file is read.
  */
 #include "settings/config.h"
 
@@ -237,6 +237,36 @@ static bool apply_arguments(struct config *config, bool only_broker, struct erro
     return true;
 }
 
+static bool is_broker(const struct option *option)
+{
+    return option == config_option(CONFIG_OPTION_broker);
+}
+
+static bool is_captured(const struct option *option)
+{
+    return option->captured;
+}
+
+/*
+ * Applies variables, those that are `wanted` only; NULL: all. Not for observers, who are told about
+ * files.
+ */
+static bool apply_environment(struct config *config, bool (*wanted)(const struct option *option),
+                              struct error *err)
+{
+    struct config_loader *loader = config->loader;
+    bool in_own_file = loader->in_own_file, done = true;
+    struct conf_setting setting;
+
+    loader->in_own_file = false;
+    config_environment_rewind(loader->environment);
+    while (done && config_environment_take(loader->environment, &setting))
+        if (!wanted || wanted(config_table_find(setting.name)))
+            done = apply(config, &setting, err) || config_notes_gather(config, err);
+    loader->in_own_file = in_own_file;
+    return done;
+}
+
 /* --- files ----------------------------------------------------------------------------------- */
 
 static char *host_variable(void *context, const char *name)
@@ -341,11 +371,17 @@ static void reset_component_options(struct config *config)
 
 static bool load_credentials(struct config *config, struct error *err)
 {
-    char *path = memory_format("%s/credentials.conf", config->config_dir);
-    const char *warning;
+    const char *elsewhere = getenv("SR3_CREDENTIALS_FILE"), *warning;
+    bool is_elsewhere = elsewhere && *elsewhere;
 
-    config->credentials = credentials_load(path, err);
-    free(path);
+    config->credentials_path = is_elsewhere
+                                   ? memory_copy(elsewhere)
+                                   : memory_format("%s/credentials.conf", config->config_dir);
+    if (is_elsewhere && access(elsewhere, R_OK))
+        return error_set(err, ERROR_OPERATOR,
+                         "environment variable SR3_CREDENTIALS_FILE: read '%s': %s", elsewhere,
+                         strerror(errno));
+    config->credentials = credentials_load(config->credentials_path, err);
     for (size_t i = 0;
          config->credentials && (warning = credentials_warning(config->credentials, i)); i++)
         config_notes_warn(config, warning);
@@ -354,12 +390,15 @@ static bool load_credentials(struct config *config, struct error *err)
 
 static bool load_settings(struct config *config, struct error *err)
 {
-    if (!load_credentials(config, err) || !apply_arguments(config, true, err)
+    config->loader->environment = config_environment_read(config, err);
+    if (!config->loader->environment || !load_credentials(config, err)
+        || !apply_environment(config, is_broker, err) || !apply_arguments(config, true, err)
         || !apply_general_file(config, "admin.conf", err)
         || !apply_general_file(config, "default.conf", err))
         return false;
     reset_component_options(config);
-    return apply_file(config, config->path, err) && apply_arguments(config, false, err)
+    return apply_environment(config, is_captured, err) && apply_file(config, config->path, err)
+           && apply_environment(config, NULL, err) && apply_arguments(config, false, err)
            && (config->error_count || config_resolve(config, err));
 }
 
@@ -395,6 +434,7 @@ struct config *config_load_observed(const struct config_request *request,
     loaded = load(config, err);
     config_scope_leave(config);
     config->loader = NULL;
+    config_environment_close(loader.environment);
     free(loader.start_dir);
     free(loader.queue_written);
     free(loader.share_written);
@@ -471,6 +511,7 @@ void config_free(struct config *config)
     free(config->queue_name_path);
     free(config->nodupe_base);
     free(config->path);
+    free(config->credentials_path);
     free(config->config_dir);
     free(config->state_dir);
     free(config->subscription_dir);

@@ -2,8 +2,8 @@
  * One configuration: everything the program was told, from files and arguments, in one struct.
  *
  * Read in this order, later settings win: admin.conf, default.conf, subscribe/NAME.conf below
- * config_dir, then the command line. One member for each option of options.def; behind them what
- * follows from the options: rules, bindings, names, paths.
+ * config_dir, the environment (config_environment.h), then the command line. One member for each
+ * option of options.def; behind them what follows from the options: rules, bindings, names, paths.
  *
  * Loading opens no connection, writes nothing and changes nothing in the process. Passwords are in
  * `broker`, the redis URLs and `credentials` only; no error or warning holds one.
@@ -94,8 +94,8 @@ struct config_variable {
 
 /* Where an option was set last. */
 struct config_origin {
-    const char *file; /* "command line" for an argument; NULL: it has its default */
-    int line;         /* 0 for an argument */
+    const char *file; /* "command line", "environment variable X"; NULL: it has its default */
+    int line;         /* 0: it is in no file */
     char *text;       /* the value as given, with variables replaced; may hold a password */
 };
 
@@ -126,7 +126,8 @@ struct config {
     char *nodupe_base;     /* prefix of keys shared with sr3, at most 64 bytes */
     struct credentials *credentials;
 
-    char *path;                    /* of the configuration file */
+    char *path; /* of the configuration file */
+    char *credentials_path;
     char *config_dir, *state_dir;  /* ~/.config/sr3, ~/.cache/sr3 */
     char *subscription_dir;        /* state of this subscription: state_dir/subscribe/NAME */
     char *log_path, *metrics_path; /* of this instance */

@@ -5,6 +5,7 @@
 
 #include "settings/conf_file.h"
 #include "settings/config.h"
+#include "settings/config_environment.h"
 
 #define CONFIG_COMPONENT     "subscribe"
 #define CONFIG_AMQP_NAME_MAX 255 /* of queues, exchanges and topics: AMQP 0-9-1, shortstr */
@@ -40,6 +41,7 @@ struct config_loader {
     bool in_own_file; /* and not in one that is read for every configuration */
     struct config_aside aside[CONFIG_ASIDE_MAX];
     const struct config_request *request;
+    struct config_environment *environment;
     const struct conf_setting *current; /* being applied; NULL in between */
     char *start_dir;                    /* the current directory */
     char *queue_written;                /* queueName and queueShare before variables */

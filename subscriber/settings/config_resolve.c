@@ -27,8 +27,9 @@ static bool refuse_missing_password(const struct config *config, struct error *e
 
     error_set(err, ERROR_OPERATOR,
               "there is no password for user '%s'; add the line '%s://%s:PASSWORD@%s%s%s' to "
-              "%s/credentials.conf",
-              url->user, url->scheme, url->user, url->host, port, url->path, config->config_dir);
+              "%s",
+              url->user, url->scheme, url->user, url->host, port, url->path,
+              config->credentials_path);
     free(port);
     return config_wrap_origin(config, CONFIG_OPTION_broker, err);
 }

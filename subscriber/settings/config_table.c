@@ -123,8 +123,7 @@ static void nearest_try_option(struct nearest *nearest, const struct option *opt
             nearest_try(nearest, item, length);
 }
 
-/* Options come before names that have no meaning here; allocated, NULL if none is near. */
-static char *nearest_name(const char *wanted)
+char *config_table_nearest(const char *wanted)
 {
     struct nearest nearest = {.wanted = wanted, .distance = OPTION_NAME_MAX};
     const char *name;
@@ -141,7 +140,7 @@ static char *nearest_name(const char *wanted)
 
 bool config_table_refuse_name(const char *name, struct error *err)
 {
-    char *nearest = nearest_name(name), *quoted = option_quote(name);
+    char *nearest = config_table_nearest(name), *quoted = option_quote(name);
 
     if (nearest)
         error_set(err, ERROR_OPERATOR, "option '%s' is unknown; did you mean '%s'?", quoted,

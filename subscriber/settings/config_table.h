@@ -20,5 +20,11 @@ bool config_table_has_fallback(const struct config *config, const struct option 
 /* Sets the default; what has none stays as it is. */
 void config_table_set_fallback(struct config *config, const struct option *option);
 
+/*
+ * The name that resembles `wanted` most, be it that of an option or one that has no meaning here;
+ * allocated, NULL if none is near.
+ */
+char *config_table_nearest(const char *wanted) MUST_CHECK;
+
 /* Returns false; the error says that no option is called `name`, and which one resembles it. */
 bool config_table_refuse_name(const char *name, struct error *err);
