@@ -17,6 +17,10 @@ IMAGE = "sr3sub"
 BASE = "debian:trixie-slim"  # what container/Dockerfile builds on
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes, only ./check --long runs it")
+
+
 @pytest.fixture(scope="session")
 def work():
     """On disk: overlayfs and what an engine keeps do not suit a file system in memory."""
@@ -42,10 +46,21 @@ def engine(work):
     engine.stop()
 
 
+def build(engine, *options):
+    engine.base_image(BASE, "trixie")
+    engine.docker("build", "--network", "host", "--file", f"{PROJECT}/container/Dockerfile",
+                  *options, PROJECT, seconds=900)
+
+
 @pytest.fixture(scope="session")
 def image(engine):
     """The name of the image of the program, built as the README does."""
-    engine.base_image(BASE, "trixie")
-    engine.docker("build", "--network", "host", "--file", f"{PROJECT}/container/Dockerfile",
-                  "--tag", IMAGE, PROJECT, seconds=900)
+    build(engine, "--tag", IMAGE)
     return IMAGE
+
+
+@pytest.fixture(scope="session")
+def build_image(engine, image):
+    """That of the stage it is built in, which has the compiler and all libraries."""
+    build(engine, "--tag", f"{IMAGE}-build", "--target", "build")  # from the engine's cache
+    return f"{IMAGE}-build"

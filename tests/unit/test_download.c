@@ -66,7 +66,7 @@ static const struct http_route routes[] = {
     {"/hangs", .head = NULL},
     {"/stalls", .head = OK(100000), .body = 100000, .piece = 1000, .pause_ms = 60000},
     {"/drips", .head = OK(100000), .body = 100000, .piece = 100, .pause_ms = 20},
-    {"/endless", .head = "HTTP/1.1 404 Not Found\r\n", .body = (size_t)1 << 40, .closes = true},
+    {"/endless", .head = "HTTP/1.1 404 Not Found\r\n", .body = SIZE_MAX / 2, .closes = true},
     {"/waits", .head = OK(10), .body = 10, .wait_ms = 15},
 };
 
