@@ -69,7 +69,7 @@ static void odd_values_do_no_harm(void **state)
     for (size_t i = 0; i < COUNT_OF(values); i++)
         quantiles_add(&quantiles, values[i]);
     assert_int_equal(quantiles.count, COUNT_OF(values));
-    assert_true(quantiles_find(&quantiles, 0.5) <= 0.001);
+    assert_true(quantiles_find(&quantiles, 0.5) < 0.002); /* of the first bucket */
     assert_true(quantiles_find(&quantiles, 1) > 1e6);
 }
 
