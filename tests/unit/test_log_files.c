@@ -410,7 +410,7 @@ static size_t read_out(int fd, size_t *lines)
 static void check_stuck(int reader, int writer, bool nonblock)
 {
     struct log_output output;
-    char text[100];
+    char text[120];
     size_t lines = 0;
     int64_t dropped = 0;
 
