@@ -1,4 +1,5 @@
-"""How fast files are fetched, beside curl (tests/bench/run small, medium, big, late).
+"""How fast files are fetched, beside curl (tests/bench/run small, medium, big, late), and what a
+file costs when nothing but sr3sub is counted (--count).
 
 Each round downloads the same files in turn with `curl --parallel --parallel-max 50` and with one
 instance of sr3sub in each kind of `durability`. First comes curl that writes to /dev/null: when it
@@ -16,19 +17,27 @@ Time      from the start of the process; for curl to its end, for sr3sub to its 
 CPU       user and system time of the process over its whole life, divided by the files
 peak RSS  VmHWM of the process
 of curl   median of the ratios of each round
+
+--count   one run for each kind of durability instead, with figures that hardly depend on what else
+          the machine does: system calls (perf), allocations (tests/bench/allocations.c) and CPU of
+          one instance that was at rest before, divided by the files. What happens once, when it
+          starts, is not in them.
 """
 import os
 import random
+import signal
 import statistics
 import sys
 import time
 from dataclasses import dataclass
 
+from counting import Counter
 from rig.announcer import Publisher, announce
 from rig.nginx import Nginx
 from rig.process import Process, accepts_connections, free_port, wait_until
 from rig.rabbit import Rabbit
-from rig.subscriber import DOWNLOADED, Subscription, log_seconds, program
+from rig.redis import Redis
+from rig.subscriber import DOWNLOADED, Store, Subscription, log_seconds, program
 from rig.tree import Plan, make_tree, write
 from rig.verify import compare
 
@@ -115,7 +124,7 @@ def start_late_server(work, root):
 class Bench:
     """`count` files of the `kind` and the servers they come from, below `work`."""
 
-    def __init__(self, kind, count, size, work):
+    def __init__(self, kind, count, size, store, work):
         root = f"{work}/www"
         self.work, self.runs = work, 0
         self.entries = equal_files(root, count, size) if size else make_tree(root, count, seed=11)
@@ -123,6 +132,8 @@ class Bench:
         self.url = (start_late_server(work, root) if kind.late
                     else Nginx(f"{work}/nginx", root).start().url)
         self.rabbit = Rabbit(f"{work}/rabbit").start()
+        self.store = Store(Redis(f"{work}/redis", durable=False).start()
+                           if store == "redis" else None)
 
     def folder(self):
         """A new one for every run."""
@@ -150,26 +161,47 @@ class Bench:
                 raise RuntimeError(f"curl: {entry.rel_path} has another size")
         return sample
 
-    def subscription(self, durability, messages):
-        """With a full queue; not started yet."""
+    def subscription(self, durability, env=None):
+        """Not started yet."""
         folder = self.folder()
         name = os.path.basename(folder)
-        subscription = Subscription(folder, self.rabbit, name=name, exchange=f"x_{name}",
-                                    options=f"durability {durability}")
-        subscription.announce(messages)
-        return subscription
+        return Subscription(folder, self.rabbit, name=name, exchange=f"x_{name}", env=env,
+                            options=f"durability {durability}", store=self.store)
 
     def sr3sub(self, durability):
-        subscription = self.subscription(durability, announce(self.entries, self.url))
+        subscription = self.subscription(durability)
+        subscription.announce(announce(self.entries, self.url))
         started = time.time()
         instance = subscription.start()
+        last = self.wait_placed(instance)
+        peak = watch_peak(instance)
+        seconds = log_seconds(last[:23]) - started
+        self.finish(subscription, instance)
+        return Sample(seconds, cpu_ms(instance), peak)
+
+    def wait_placed(self, instance):
+        """Returns the log line about the last file."""
         counter = LineCounter(instance.log_path)
         wait_until(lambda: counter.update() >= len(self.entries) or not instance.is_running(),
                    PATIENCE_SECONDS, lambda: f"{counter.count} files placed", every=0.05)
-        peak = watch_peak(instance)
-        seconds = log_seconds(counter.last[:23]) - started
+        return counter.last
+
+    def count(self, durability):
+        """What the files cost an instance that has started and finds them all in its queue."""
+        counter = Counter(f"{self.work}/allocations{self.runs}")
+        subscription = self.subscription(durability, counter.env)
+        subscription.declare()
+        instance = subscription.start()
+        instance.wait_consuming()
+        instance.send(signal.SIGSTOP)
+        subscription.publish(announce(self.entries, self.url))
+        counter.begin(instance.pid)
+        instance.send(signal.SIGCONT)
+        self.wait_placed(instance)
+        subscription.wait_queue_empty()
+        counts, peak = counter.end(), watch_peak(instance)
         self.finish(subscription, instance)
-        return Sample(seconds, cpu_ms(instance), peak)
+        return counts, peak
 
     def finish(self, subscription, instance, entries=None):
         """Stops it, and checks every file, of `entries` if there were no others."""
@@ -185,7 +217,8 @@ class Bench:
         """Memory while `further` announcements wait; returns (announcements a second, KiB)."""
         times = further // len(self.entries) + 1
         copies = (self.entries * times)[:further]
-        subscription = self.subscription("group", announce(self.entries + copies, self.url))
+        subscription = self.subscription("group")
+        subscription.announce(announce(self.entries + copies, self.url))
         with Publisher(self.rabbit) as publisher:
             started = time.monotonic()
             instance = subscription.start()
@@ -227,11 +260,25 @@ def print_table(samples, bench):
               f"{cpu_ratio:8.2f} {peak:9.1f}")
 
 
+def print_counts(bench):
+    files = len(bench.entries)
+    print(f"\n{'per file':<26} {'system calls':>12} {'allocations':>12} {'CPU ms':>7} "
+          f"{'peak MiB':>9}")
+    for durability in DURABILITIES:
+        counts, peak = bench.count(durability)
+        print(f"{'sr3sub, durability ' + durability:<26} {counts.system_calls / files:12.1f} "
+              f"{counts.allocations / files:12.1f} {counts.cpu_ms / files:7.3f} "
+              f"{peak / 1024:9.1f}", flush=True)
+
+
 def run(chosen, work):
     kind = KINDS[chosen.what]
-    bench = Bench(kind, chosen.files or kind.files, chosen.size or kind.size, work)
+    bench = Bench(kind, chosen.files or kind.files, chosen.size or kind.size, chosen.store, work)
     bench.curl(discard=True)  # warms the page cache; not counted
     print(f"{chosen.what}: {len(bench.entries)} files, {bench.bytes / 1e6:.1f} MB, {program()}")
+    if chosen.count:
+        print_counts(bench)
+        return
     print_table(measure(bench, chosen.rounds), bench)
     if chosen.queue:
         rate, peak = bench.long_queue(chosen.queue)
