@@ -121,7 +121,8 @@ struct fetcher *fetcher_new(const struct fetcher_settings *settings)
 
     fetcher->settings = settings;
     fetcher->easy = curl_easy_init();
-    if (!fetcher->easy)
+    fetcher->url = curl_url();
+    if (!fetcher->easy || !fetcher->url)
         abort(); /* only when memory is out */
     set_options(fetcher);
     return fetcher;
@@ -130,6 +131,7 @@ struct fetcher *fetcher_new(const struct fetcher_settings *settings)
 void fetcher_free(struct fetcher *fetcher)
 {
     curl_easy_cleanup(fetcher->easy);
+    curl_url_cleanup(fetcher->url);
     curl_slist_free_all(fetcher->headers);
     free(fetcher);
 }
@@ -188,6 +190,20 @@ static void undress(struct fetcher *fetcher)
     fetcher->dressed = false;
 }
 
+/* Curl prints every URL again that it takes apart, which costs more than the rest of its setup, but
+ * not one that comes in parts. The printed one is needed where hosts are excluded: what is compared
+ * there is then what curl has understood. */
+static void set_url(struct fetcher *fetcher, const char *url)
+{
+    bool in_parts = access_is_open(fetcher->settings->access)
+                    && curl_url_set(fetcher->url, CURLUPART_URL, url,
+                                    CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME)
+                           == CURLUE_OK;
+
+    curl_easy_setopt(fetcher->easy, CURLOPT_URL, url);
+    curl_easy_setopt(fetcher->easy, CURLOPT_CURLU, in_parts ? fetcher->url : NULL);
+}
+
 void fetcher_begin(struct fetcher *fetcher, struct transfer *transfer)
 {
     const struct order *order = transfer->order;
@@ -202,7 +218,7 @@ void fetcher_begin(struct fetcher *fetcher, struct transfer *transfer)
         dress_login(fetcher->easy, order->request.login);
     if (order_is_rest(order))
         dress_range(fetcher, &order->request);
-    curl_easy_setopt(fetcher->easy, CURLOPT_URL, order->request.url);
+    set_url(fetcher, order->request.url);
 }
 
 void fetcher_end(struct fetcher *fetcher)

@@ -24,6 +24,7 @@ struct fetcher {
     const struct fetcher_settings *settings;
     struct transfer *transfer;
     CURL *easy;
+    CURLU *url; /* in parts */
     struct curl_slist *headers;
     bool dressed; /* has options that the next transfer must not have */
 
