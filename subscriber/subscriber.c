@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/recycle.h"
 #include "flow.h"
 #include "monitor.h"
 #include "settings/config.h"
@@ -302,6 +303,7 @@ bool subscriber_run(const struct config *config, struct error *err)
     struct subscriber subscriber = {.config = config};
     bool opened;
 
+    recycle_begin();
     open_report(&subscriber);
     opened = subscriber_open(&subscriber, err);
     if (opened) {
@@ -310,5 +312,6 @@ bool subscriber_run(const struct config *config, struct error *err)
         report_stopped(&subscriber.report);
     }
     subscriber_close(&subscriber);
+    recycle_end();
     return opened;
 }

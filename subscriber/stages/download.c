@@ -9,6 +9,7 @@
 #include "stages/download.h"
 
 #include "base/clock.h"
+#include "base/recycle.h"
 #include "stages/answer.h"
 #include "stages/download_sockets.h"
 #include "stages/local_file.h"
@@ -405,7 +406,9 @@ static void settings_free(struct download_settings *settings)
 
 static bool open_curl(struct download *download, struct error *err)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, recycle_take, recycle_free, recycle_resize,
+                             recycle_copy, recycle_zeroed)
+        == CURLE_OK)
         download->multi = curl_multi_init();
     if (!download->multi)
         return error_set(err, ERROR_OPERATOR, "set up libcurl: it refuses to start");
