@@ -155,6 +155,11 @@ static void plan_digest(struct writer *writer, struct disk_file *disk)
     disk->digest_method = method;
 }
 
+static char *keep_text(struct disk_file *disk, const char *text)
+{
+    return text ? arena_copy(&disk->name.texts, text, strlen(text)) : NULL;
+}
+
 static struct writer_file *new_file(struct writer *writer, const struct writer_plan *plan,
                                     void *ticket)
 {
@@ -169,8 +174,9 @@ static struct writer_file *new_file(struct writer *writer, const struct writer_p
     disk->settings = &writer->settings;
     disk->root = &file->root->disk;
     disk->inflight_root = writer->inflight_root;
-    disk->method = memory_copy(plan->identity_method);
-    disk->value = memory_copy(plan->identity_value);
+    writer_name_init(&disk->name, writer->inflight, plan);
+    disk->method = keep_text(disk, plan->identity_method);
+    disk->value = keep_text(disk, plan->identity_value);
     disk->announced_size_bytes = plan->size_bytes;
     disk->has_size = plan->has_size;
     disk->announced_mtime_ns = plan->announced_mtime_ns;
@@ -178,7 +184,6 @@ static struct writer_file *new_file(struct writer *writer, const struct writer_p
     disk->mode = plan->mode;
     disk->mtime_ns = plan->mtime_ns;
     disk->atime_ns = plan->atime_ns;
-    writer_name_init(&disk->name, writer->inflight, plan);
     plan_digest(writer, disk);
     return file;
 }

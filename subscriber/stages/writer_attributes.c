@@ -26,24 +26,29 @@ static bool is_plain(const char *text)
            == strlen(text);
 }
 
-static char *print_identity(const struct attributes *attributes)
+static bool put_identity(int fd, const struct attributes *attributes)
 {
+    char plain[2 * ATTRIBUTES_TEXT_SIZE + 32];
     json_t *object;
     char *text;
+    bool known;
 
-    if (is_plain(attributes->method) && is_plain(attributes->value))
-        return memory_format("{\"method\": \"%s\", \"value\": \"%s\"}", attributes->method,
-                             attributes->value);
+    if (is_plain(attributes->method) && is_plain(attributes->value)) {
+        snprintf(plain, sizeof(plain), "{\"method\": \"%s\", \"value\": \"%s\"}",
+                 attributes->method, attributes->value);
+        return put(fd, IDENTITY, plain);
+    }
     object = json_pack("{ss ss}", "method", attributes->method, "value", attributes->value);
     text = object ? json_dumps(object, JSON_ENSURE_ASCII) : NULL;
     json_decref(object);
-    return text;
+    known = !text || put(fd, IDENTITY, text);
+    free(text);
+    return known;
 }
 
 bool attributes_write(int fd, const struct attributes *attributes)
 {
     char time[CLOCK_TEXT_SIZE];
-    char *identity;
     bool known = true;
 
     if (attributes->mtime_ns >= 0) {
@@ -52,10 +57,7 @@ bool attributes_write(int fd, const struct attributes *attributes)
     }
     if (!known || !*attributes->method)
         return known;
-    identity = print_identity(attributes);
-    known = !identity || put(fd, IDENTITY, identity);
-    free(identity);
-    return known;
+    return put_identity(fd, attributes);
 }
 
 static void copy_text(char *to, size_t size, const json_t *text)

@@ -54,8 +54,6 @@ void disk_file_clear(struct disk_file *file)
 {
     disk_close(file);
     writer_name_clear(&file->name);
-    free(file->method);
-    free(file->value);
     free(file->accept);
     free(file->bytes);
 }
@@ -123,9 +121,9 @@ static bool open_root(struct disk_file *file, struct disk_root *root)
 static void use_hidden_name(struct disk_file *file)
 {
     file->inflight_fd = file->directory_fd;
-    memory_replace(&file->name.inflight_name, memory_copy(file->name.hidden_name));
+    file->name.inflight_name = file->name.hidden_name;
     file->inflight_root = NULL;
-    memory_replace(&file->name.inflight_directory, memory_copy(file->name.directory));
+    file->name.inflight_directory = file->name.directory;
 }
 
 /* A directory of its own serves only files that can be renamed out of it. */

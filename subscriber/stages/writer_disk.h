@@ -29,9 +29,10 @@ struct disk_root {
     bool gone; /* it is not what its name leads to any more; under `mutex` */
     _Atomic dev_t device;
     ino_t inode;
-    _Atomic bool no_attributes; /* its file system has none */
-    _Atomic int64_t free_bytes; /* room for us, as seen lately; -1: not known */
-    int64_t room_due_ms;        /* when it is looked at again; under `mutex` */
+    _Atomic bool no_attributes;    /* its file system has none */
+    _Atomic int64_t free_bytes;    /* room for us, as seen lately; -1: not known */
+    int64_t room_due_ms;           /* when it is looked at again; under `mutex` */
+    _Atomic(EVP_MD_CTX *) context; /* of a file that needs it no more; NULL: none is spare */
     pthread_mutex_t mutex;
 };
 
@@ -65,7 +66,7 @@ struct disk_file {
     struct disk_root *inflight_root; /* NULL: below `root` */
     struct writer_name name;
 
-    char *method, *value;         /* as announced; NULL: none */
+    const char *method, *value;   /* as announced, among the texts of `name`; NULL: none */
     const EVP_MD *digest;         /* NULL: nothing to compute */
     const char *digest_method;    /* its name */
     bool compared;                /* value is such a digest, not the name of one */
@@ -160,7 +161,7 @@ bool disk_is_behind(const struct disk_file *file);
 /* Hashes up to `most` bytes of `fd` from hashed_bytes on, not beyond `end`. */
 bool disk_hash_piece(struct disk_file *file, int fd, int64_t most, int64_t end);
 
-/* The digest of all that was hashed, as base64; "" when none was. */
+/* The digest of all that was hashed, as base64; "" when none was. Hashing is over with that. */
 #define DISK_DIGEST_SIZE (EVP_MAX_MD_SIZE * 4 / 3 + 4)
 void disk_print_digest(struct disk_file *file, char text[DISK_DIGEST_SIZE]);
 

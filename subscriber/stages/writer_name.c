@@ -52,17 +52,18 @@ static uint32_t version_hash(const struct writer_plan *plan, const char *pattern
     return (uint32_t)(hash ^ hash >> 32);
 }
 
-static char *print_name(const char *start, const char *name, uint32_t hash, const char *suffix)
+static char *print_name(struct arena *texts, const char *start, const char *name, uint32_t hash,
+                        const char *suffix)
 {
     int room = NAME_LENGTH_MAX - (int)(strlen(start) + 9 + strlen(suffix));
 
-    return memory_format("%s%.*s.%08x%s", start, room, name, hash, suffix);
+    return arena_format(texts, "%s%.*s.%08x%s", start, room, name, hash, suffix);
 }
 
-static char *print_directory(const char *directory, const char *pattern)
+static char *print_directory(struct arena *texts, const char *directory, const char *pattern)
 {
-    return memory_format("%s%s%.*s", directory, *directory ? "/" : "", (int)strlen(pattern) - 1,
-                         pattern);
+    return arena_format(texts, "%s%s%.*s", directory, *directory ? "/" : "",
+                        (int)strlen(pattern) - 1, pattern);
 }
 
 void writer_name_init(struct writer_name *name, const char *pattern, const struct writer_plan *plan)
@@ -71,33 +72,31 @@ void writer_name_init(struct writer_name *name, const char *pattern, const struc
     bool in_directory = pattern && pattern[strlen(pattern) - 1] == '/';
     bool absolute = writer_name_is_absolute(pattern);
     uint32_t hash = version_hash(plan, pattern);
+    const char *last = slash ? slash + 1 : plan->path;
+    struct arena *texts = &name->texts;
 
     *name = (struct writer_name){0};
-    name->directory = memory_copy_bytes(plan->path, slash ? (size_t)(slash - plan->path) : 0);
-    name->name = memory_copy(slash ? slash + 1 : plan->path);
+    name->directory = arena_copy(texts, plan->path, slash ? (size_t)(slash - plan->path) : 0);
+    name->name = arena_copy(texts, last, strlen(last));
     if (!in_directory)
-        name->inflight_directory = memory_copy(name->directory);
+        name->inflight_directory = name->directory;
     else if (!absolute)
-        name->inflight_directory = print_directory(name->directory, pattern);
+        name->inflight_directory = print_directory(texts, name->directory, pattern);
     if (absolute)
-        name->hidden_name = print_name(".", name->name, hash, HIDDEN_SUFFIX);
+        name->hidden_name = print_name(texts, ".", last, hash, HIDDEN_SUFFIX);
     if (!pattern)
-        name->inflight_name = print_name(".", name->name, hash, HIDDEN_SUFFIX);
+        name->inflight_name = print_name(texts, ".", last, hash, HIDDEN_SUFFIX);
     else if (in_directory)
-        name->inflight_name = print_name("", name->name, hash, "");
+        name->inflight_name = print_name(texts, "", last, hash, "");
     else if (strcmp(pattern, ".") == 0)
-        name->inflight_name = print_name(".", name->name, hash, "");
+        name->inflight_name = print_name(texts, ".", last, hash, "");
     else
-        name->inflight_name = print_name("", name->name, hash, pattern);
+        name->inflight_name = print_name(texts, "", last, hash, pattern);
 }
 
 void writer_name_clear(struct writer_name *name)
 {
-    free(name->directory);
-    free(name->name);
-    free(name->inflight_directory);
-    free(name->inflight_name);
-    free(name->hidden_name);
+    arena_clear(&name->texts);
 }
 
 char *writer_print_inflight(const char *inflight, const struct writer_plan *plan)

@@ -6,9 +6,11 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "stages/writer.h"
 
 struct writer_name {
+    struct arena texts;       /* also of others that live as long */
     char *directory;          /* below the plan's directory; "" is that itself */
     char *name;               /* final */
     char *inflight_directory; /* below the plan's directory; NULL: the pattern's, absolute */

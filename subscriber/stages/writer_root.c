@@ -34,6 +34,7 @@ void disk_root_clear(struct disk_root *root)
     if (root->fd >= 0)
         close(root->fd);
     free(root->name);
+    EVP_MD_CTX_free(root->context);
     pthread_mutex_destroy(&root->mutex);
 }
 

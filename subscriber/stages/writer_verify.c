@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,9 @@ static bool begin_digest(struct disk_file *file)
 {
     if (!file->digest || file->context)
         return true;
-    file->context = EVP_MD_CTX_new();
+    file->context = atomic_exchange(&file->root->context, NULL);
+    if (!file->context)
+        file->context = EVP_MD_CTX_new();
     if (file->context && EVP_DigestInit_ex2(file->context, file->digest, NULL) == 1)
         return true;
     return error_set(&file->err, ERROR_TEMPORARY, "compute the checksum of '%s': no memory",
@@ -84,6 +87,8 @@ void disk_print_digest(struct disk_file *file, char text[DISK_DIGEST_SIZE])
     *text = '\0';
     if (file->context && EVP_DigestFinal_ex(file->context, digest, &length) == 1)
         EVP_EncodeBlock((unsigned char *)text, digest, (int)length);
+    EVP_MD_CTX_free(atomic_exchange(&file->root->context, file->context));
+    file->context = NULL;
 }
 
 static bool is_as_announced(const struct disk_file *file, const char *digest)
