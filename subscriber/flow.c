@@ -106,7 +106,7 @@ static void claim_or_wait(struct flow *flow, struct job *job, int64_t least_ms)
 static void accept(struct flow *flow, struct job *job, const struct judgement *judgement)
 {
     char *destination =
-        job_print_place(judgement->destination.directory, judgement->destination.path);
+        job_print_place(job, judgement->destination.directory, judgement->destination.path);
 
     job->destination = judgement->destination;
     job->fetch_url = judgement->fetch_url;
@@ -116,7 +116,6 @@ static void accept(struct flow *flow, struct job *job, const struct judgement *j
     job->event = judgement->event;
     dedupe_identify(flow->dedupe, &job->claim, judgement->key, judgement->path, destination,
                     announcement_version_ns(&job->announcement));
-    free(destination);
     job_advance(job, JOB_ACCEPTED);
     if (flow->config->dry_run)
         flow_rehearse(flow, job);

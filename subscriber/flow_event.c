@@ -21,13 +21,11 @@
 
 static void identify_other(struct flow *flow, struct job *job)
 {
-    char *key = memory_format("%s,from", job->key);
-    char *place = job_print_place(job->event.other_directory, job->event.other_path);
+    char *key = arena_format(&job->announcement.arena, "%s,from", job->key);
+    char *place = job_print_place(job, job->event.other_directory, job->event.other_path);
 
     dedupe_identify(flow->dedupe, &job->other, key, job->path, place,
                     announcement_version_ns(&job->announcement));
-    free(key);
-    free(place);
 }
 
 /* What is renamed onto itself is claimed already, and nobody waits for himself. */

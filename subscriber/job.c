@@ -41,9 +41,10 @@ const char *job_state_name(enum job_state state)
     return names[state];
 }
 
-char *job_print_place(const char *directory, const char *path)
+char *job_print_place(struct job *job, const char *directory, const char *path)
 {
-    return memory_format("%s/%s", strcmp(directory, "/") == 0 ? "" : directory, path);
+    return arena_format(&job->announcement.arena, "%s/%s",
+                        strcmp(directory, "/") == 0 ? "" : directory, path);
 }
 
 struct job *job_new(struct job_board *board)

@@ -138,8 +138,8 @@ static inline bool job_is_delivery(const struct job *job)
     return !job_has_record(job) && !job->sr3_entry;
 }
 
-/* The name of a place on disk, allocated: what claims on it are made with. */
-char *job_print_place(const char *directory, const char *path) MUST_CHECK;
+/* The name of a place on disk, among the job's texts: what claims on it are made with. */
+char *job_print_place(struct job *job, const char *directory, const char *path) MUST_CHECK;
 
 const char *job_state_name(enum job_state state);
 

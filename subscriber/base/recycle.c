@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define STEP      32
-#define SIZES     32 /* from STEP to 1024 bytes; larger ones are not kept */
+#define SIZES     128 /* from STEP to 4096 bytes; larger ones are not kept */
 #define SIZE_MOST (STEP * SIZES)
 #define KEPT_MOST (512 * 1024) /* bytes */
 

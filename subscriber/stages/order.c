@@ -10,10 +10,11 @@
 
 struct order *order_new(const struct download_request *request)
 {
-    struct order *order = memory_new(sizeof(*order));
+    size_t size = strlen(request->url) + 1;
+    struct order *order = memory_new(sizeof(*order) + size);
 
     order->request = *request;
-    order->request.url = memory_copy(request->url);
+    order->request.url = memcpy(order->url, request->url, size);
     if (!request->login)
         return order;
     order->login = *request->login;
@@ -38,7 +39,7 @@ void order_free(struct order *order)
 {
     if (!order)
         return;
-    wipe(order->request.url);
+    explicit_bzero(order->url, strlen(order->url));
     wipe(order->login.user);
     wipe(order->login.password);
     wipe(order->login.bearer_token);

@@ -10,6 +10,7 @@
 struct order {
     struct download_request request; /* points to what follows */
     struct download_login login;
+    char url[];
 };
 
 struct order *order_new(const struct download_request *request) MUST_CHECK;

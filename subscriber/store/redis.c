@@ -45,12 +45,6 @@ struct redis {
     int64_t complained_ms;
 };
 
-/* A question under way. */
-struct asked {
-    struct redis *redis;
-    struct store_question *question;
-};
-
 static struct redis *redis_of(const struct store *store)
 {
     return (struct redis *)store;
@@ -173,11 +167,9 @@ static enum store_verdict verdict_of(struct store_question *question, long long 
 
 static void answered(void *ticket, const struct redisReply *reply, const char *failure)
 {
-    struct asked *asked = ticket;
-    struct redis *redis = asked->redis;
-    struct store_question *question = asked->question;
+    struct store_question *question = ticket;
+    struct redis *redis = redis_of(question->store);
 
-    free(asked);
     question->busy_ms = 0;
     question->verdict = STORE_FAILED;
     if (!failure && reply->type == REDIS_REPLY_INTEGER)
@@ -192,14 +184,11 @@ static void answered(void *ticket, const struct redisReply *reply, const char *f
 static void call(struct redis *redis, enum redis_claim_script script, size_t argc,
                  const char *const *argv, struct store_question *question)
 {
-    struct asked *asked = memory_new(sizeof(*asked));
     size_t lengths[ARGUMENTS];
 
     for (size_t i = 0; i < argc; i++)
         lengths[i] = strlen(argv[i]);
-    asked->redis = redis;
-    asked->question = question;
-    redis_link_call(redis->link, script, argc, argv, lengths, answered, asked);
+    redis_link_call(redis->link, script, argc, argv, lengths, answered, question);
 }
 
 static void release(struct redis *redis, struct store_question *question)

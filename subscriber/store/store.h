@@ -40,9 +40,12 @@ struct store_identity {
     unsigned char place[16];         /* hash of the destination below the directory */
 };
 
+struct store;
+
 /* Belongs to the asker, who must not touch it between store_ask() and store_take_answer(). */
 struct store_question {
     struct list_link link; /* the store's, meanwhile */
+    struct store *store;   /* that was asked last */
     enum store_action action;
     struct store_identity identity;
     char owner[STORE_OWNER_SIZE]; /* whose claim: unique per process and announcement */
@@ -51,8 +54,6 @@ struct store_question {
     enum store_verdict verdict;
     int64_t busy_ms;
 };
-
-struct store;
 
 struct store_settings {
     int64_t lease_ms;      /* how long a claim lives without being renewed */
@@ -75,6 +76,7 @@ struct store {
 
 static inline void store_ask(struct store *store, struct store_question *question)
 {
+    question->store = store;
     store->functions->ask(store, question);
 }
 
