@@ -15,6 +15,8 @@
 #include <string.h>
 
 #define CHUNK_SIZE   65536
+#define LARGE_CHUNK  262144 /* for files that need more than one, as long as they are few */
+#define LARGE_MAX    4
 #define PROBE_PIECE  262144  /* read while others wait for the same answer */
 #define UNREAD_PIECE 8388608 /* read at a time, some ten milliseconds */
 #define READERS_MAX  2
@@ -59,6 +61,8 @@ void writer_free_file(struct writer_file *file)
     writer_note_end(file);
     list_remove(&file->link);
     list_remove(&file->step);
+    if (file->chunk == LARGE_CHUNK)
+        file->writer->large--;
     disk_file_clear(&file->disk);
     free(file->buffer);
     free(file);
@@ -503,35 +507,45 @@ void writer_swap_buffers(struct writer_file *file)
     file->disk.bytes = file->buffer;
     file->disk.length = file->used;
     file->buffer = empty;
-    file->capacity = empty ? CHUNK_SIZE : 0;
+    file->capacity = empty ? file->chunk : 0;
     file->used = 0;
+}
+
+/* The larger its pieces, the less often the loop and the pool have to wait for each other. */
+static void choose_chunk(struct writer_file *file)
+{
+    struct writer *writer = file->writer;
+    bool large = file->disk.announced_size_bytes > CHUNK_SIZE && writer->large < LARGE_MAX;
+
+    file->chunk = large ? LARGE_CHUNK : CHUNK_SIZE;
+    writer->large += large;
 }
 
 static void file_make_room(struct writer_file *file, size_t length)
 {
-    size_t wanted = file->used + length;
+    size_t wanted = file->used + length, announced = (size_t)file->disk.announced_size_bytes;
 
     if (wanted <= file->capacity)
         return;
-    if (wanted <= CHUNK_SIZE && (size_t)file->disk.announced_size_bytes > wanted)
-        wanted = file->disk.announced_size_bytes < CHUNK_SIZE
-                     ? (size_t)file->disk.announced_size_bytes
-                     : CHUNK_SIZE;
-    else if (wanted < CHUNK_SIZE)
-        wanted = wanted * 2 < CHUNK_SIZE ? wanted * 2 : CHUNK_SIZE;
+    if (wanted <= file->chunk && announced > wanted)
+        wanted = announced < file->chunk ? announced : file->chunk;
+    else if (wanted < file->chunk)
+        wanted = wanted * 2 < file->chunk ? wanted * 2 : file->chunk;
     file->buffer = memory_resize(file->buffer, wanted, 1);
     file->capacity = wanted;
 }
 
 bool writer_append(struct writer_file *file, const char *bytes, size_t length)
 {
-    if (file->used && file->used + length > CHUNK_SIZE) {
+    if (!file->chunk)
+        choose_chunk(file);
+    if (file->used && file->used + length > file->chunk) {
         if (file->busy) {
             file->wants_room = true;
             return false;
         }
-        if (file->capacity < CHUNK_SIZE) /* so that both buffers of a large file are alike */
-            file_make_room(file, CHUNK_SIZE - file->used);
+        if (file->capacity < file->chunk) /* so that both buffers of a large file are alike */
+            file_make_room(file, file->chunk - file->used);
         writer_swap_buffers(file);
         file->busy = true;
         writer_begin_work(file->writer, chunk_work, chunk_done, file);

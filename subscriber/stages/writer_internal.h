@@ -21,8 +21,9 @@ struct writer_file {
     void *ticket;
     char *buffer; /* being filled */
     size_t used, capacity;
-    bool busy;   /* the pool has it */
-    bool asking; /* the answer to a probe has not been taken */
+    size_t chunk; /* so much goes to the disk at once; 0: not decided yet */
+    bool busy;    /* the pool has it */
+    bool asking;  /* the answer to a probe has not been taken */
     bool finished, cancelled, suspended, wants_room;
     bool troubled; /* its root was paused for it */
 };
@@ -63,6 +64,7 @@ struct writer {
     struct list probed;  /* answers */
     struct list unread;  /* files whose bytes on the disk are to be hashed, in turn */
     int reading;         /* of them, in the pool */
+    int large;           /* files with large chunks */
     int works;           /* pieces of work in the pool */
     bool closing;
 };

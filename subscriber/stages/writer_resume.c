@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define BLOCK_SIZE 4096
-#define WRITE_MOST 131072 /* bytes at once, and room to spare */
+#define WRITE_MOST 524288 /* bytes at once, and room to spare */
 #define SETTLED_S  60
 
 static char boot_id[64];

@@ -271,7 +271,7 @@ static void forge(enum forgery forgery, const char *path, const char *other)
     if (forgery == WHOLE_SECONDS)
         times[0] = times[1] = (struct timespec){.tv_sec = LAST_MODIFIED_S};
     if (forgery == GREW || forgery == SHRANK) {
-        assert_int_equal(truncate(path, status.st_size + (forgery == GREW ? 262144 : -4096)), 0);
+        assert_int_equal(truncate(path, status.st_size + (forgery == GREW ? MIB : -4096)), 0);
         times[0] = times[1] = status.st_mtim;
     }
     if (forgery == WRITING)
