@@ -31,11 +31,24 @@ void disk_file_init(struct disk_file *file)
 
 void disk_close_directories(struct disk_file *file)
 {
-    if (file->inflight_fd >= 0 && file->inflight_fd != file->directory_fd)
+    if (!file->borrowed && file->inflight_fd >= 0 && file->inflight_fd != file->directory_fd)
         close(file->inflight_fd);
-    if (file->directory_fd >= 0)
+    if (!file->borrowed && file->directory_fd >= 0)
         close(file->directory_fd);
     file->inflight_fd = file->directory_fd = -1;
+    file->borrowed = false;
+}
+
+void disk_borrow_directories(struct disk_file *file, const struct disk_file *other)
+{
+    if (file->directory_fd >= 0 || other->directory_fd < 0 || other->inflight_fd < 0
+        || file->inflight_root || other->inflight_root
+        || strcmp(file->name.directory, other->name.directory) != 0
+        || strcmp(file->name.inflight_directory, other->name.inflight_directory) != 0)
+        return;
+    file->directory_fd = other->directory_fd;
+    file->inflight_fd = other->inflight_fd;
+    file->borrowed = true;
 }
 
 void disk_close(struct disk_file *file)
@@ -201,6 +214,7 @@ int disk_lock(struct disk_file *file, int flags)
     }
     if (is_under_its_name(file)) {
         file->device = opened.st_dev;
+        file->opened_mode = opened.st_mode & 07777;
         return 1;
     }
     close(file->fd);
@@ -356,7 +370,8 @@ static bool set_mode_and_times(struct disk_file *file)
     struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
     int64_t atime_ns = file->atime_ns >= 0 ? file->atime_ns : file->mtime_ns;
 
-    if (file->mode >= 0 && fchmod(file->fd, (mode_t)(file->mode & 0777)) != 0)
+    if (file->mode >= 0 && file->opened_mode != (mode_t)(file->mode & 0777)
+        && fchmod(file->fd, (mode_t)(file->mode & 0777)) != 0)
         return disk_failed(file, "set the mode of");
     if (file->mtime_ns < 0 && !file->marked)
         return true;

@@ -80,7 +80,9 @@ struct disk_file {
     const _Atomic int64_t *until_ms; /* not renamed later than that; NULL: no matter when */
 
     int fd, directory_fd, inflight_fd; /* -1 while not open */
+    bool borrowed;                     /* the directories are closed by another file */
     bool started;                      /* fd is at the end of what was written by us */
+    mode_t opened_mode;                /* of fd */
     dev_t device;
     EVP_MD_CTX *context;
     int64_t hashed_bytes; /* so much is in `context`; less than size_bytes after a resume */
@@ -120,6 +122,9 @@ void disk_file_init(struct disk_file *file);
 void disk_file_clear(struct disk_file *file); /* closes and frees its members */
 void disk_close(struct disk_file *file);      /* closes what is open, and with it the lock */
 void disk_close_directories(struct disk_file *file);
+
+/* The directories that `other` has open, if they are the same. It has to keep them open longer. */
+void disk_borrow_directories(struct disk_file *file, const struct disk_file *other);
 
 /* Fills file->err from errno, says whose trouble it is, and returns false. */
 bool disk_failed(struct disk_file *file, const char *action);

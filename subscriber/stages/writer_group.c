@@ -14,6 +14,7 @@
 
 #define GROUP_MAX       128   /* each holds up to three descriptors until it is renamed */
 #define GROUP_FLUSH_MIN 4     /* from here on one flush of the file system is cheaper than fsyncs */
+#define LENDERS         8     /* files whose directories are used for others of the group */
 #define FLUSH_SLOW_MS   500   /* somebody else writes a lot to it: then fsyncs are cheaper ... */
 #define FLUSH_PAUSE_MS  10000 /* ... for a while */
 
@@ -31,10 +32,19 @@ static void group_complete(struct root *root)
     enum writer_durability durability = root->writer->settings.durability;
     bool each = durability == WRITER_DURABILITY_EACH
                 || (durability == WRITER_DURABILITY_GROUP && !root->flush);
+    struct disk_file *lenders[LENDERS]; /* nothing of the group is closed before its end */
+    size_t lent = 0;
 
     for (struct list_link *link = list_first(&root->group); link;
-         link = list_next(&root->group, link))
-        disk_complete(&LIST_ITEM(link, struct writer_file, link)->disk, each);
+         link = list_next(&root->group, link)) {
+        struct disk_file *disk = &LIST_ITEM(link, struct writer_file, link)->disk;
+
+        for (size_t i = 0; i < LENDERS && i < lent; i++)
+            disk_borrow_directories(disk, lenders[i]);
+        disk_complete(disk, each);
+        if (!disk->borrowed)
+            lenders[lent++ % LENDERS] = disk;
+    }
     if (root->flush)
         group_flush(root);
 }
