@@ -207,17 +207,24 @@ int path_open_file_below(int root, const char *path)
     return fd;
 }
 
-/* `path` is changed on the way and restored. */
+static int make_below(int root, char *path, unsigned mode);
+
+static int open_or_make(int root, char *path, unsigned mode)
+{
+    int fd = path_open_below(root, path);
+
+    return fd >= 0 || errno != ENOENT || !*path ? fd : make_below(root, path, mode);
+}
+
+/* What is missing. `path` is changed on the way and restored. */
 static int make_below(int root, char *path, unsigned mode)
 {
-    int fd = path_open_below(root, path), parent;
     char *slash = strrchr(path, '/');
+    int fd = -1, parent;
 
-    if (fd >= 0 || errno != ENOENT || !*path)
-        return fd;
     if (slash)
         *slash = '\0';
-    parent = make_below(root, slash ? path : path + strlen(path), mode);
+    parent = open_or_make(root, slash ? path : path + strlen(path), mode);
     if (slash)
         *slash = '/';
     if (parent < 0)
@@ -234,7 +241,7 @@ int path_make_below_as(int root, const char *path, unsigned mode)
     int fd = path_open_below(root, path);
     char *copy;
 
-    if (fd >= 0 || errno != ENOENT)
+    if (fd >= 0 || errno != ENOENT || !*path)
         return fd;
     copy = memory_copy(path);
     fd = make_below(root, copy, mode);
