@@ -51,18 +51,24 @@ char *arena_copy(struct arena *arena, const char *bytes, size_t length)
     return copy;
 }
 
+/* Printed where it is to be, and once more only when that is too small. */
 char *arena_format(struct arena *arena, const char *format, ...)
 {
+    struct arena_block *block = arena->blocks;
+    size_t room = block ? block->size - block->used : 0, size;
+    char *text = block ? block->bytes + block->used : NULL;
     va_list args;
     va_start(args, format);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = vsnprintf(text, room, format, args);
     va_end(args);
 
-    char *text = arena_take(arena, (size_t)(length < 0 ? 0 : length) + 1);
-
+    size = (size_t)(length < 0 ? 0 : length) + 1;
+    text = arena_take(arena, size);
+    if (length >= 0 && size <= room)
+        return text;
     text[0] = '\0';
     va_start(args, format);
-    vsnprintf(text, (size_t)(length < 0 ? 0 : length) + 1, format, args);
+    vsnprintf(text, size, format, args);
     va_end(args);
     return text;
 }
