@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_BYTES    65536
+#define PIECE_BYTES    61440 /* from 64 kB on, free() tidies up the whole heap each time */
 #define WAIT_MOST_MS   10000 /* for a turn, when others are held up by it */
 #define COURIERS_SPARE 32    /* for those that were recalled and are not back yet */
 

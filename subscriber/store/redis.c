@@ -99,6 +99,12 @@ static void put_time(struct redis *redis)
     redis->timed = true;
 }
 
+/* What urllib.parse.quote() leaves as it is. */
+static const bool is_plain[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['_'] = true,
+    ['.'] = true,         ['-'] = true,         ['~'] = true,         ['/'] = true,
+};
+
 /* The path percent-encoded, as urllib.parse.quote() does it. */
 static void put_value(struct redis *redis, const char *path)
 {
@@ -107,11 +113,9 @@ static void put_value(struct redis *redis, const char *path)
     to += redis->time_length;
     for (; *path; path++) {
         unsigned char c = (unsigned char)*path;
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-                     || strchr("_.-~/", c);
 
-        *to++ = plain ? (char)c : '%';
-        if (!plain) {
+        *to++ = is_plain[c] ? (char)c : '%';
+        if (!is_plain[c]) {
             *to++ = "0123456789ABCDEF"[c >> 4];
             *to++ = "0123456789ABCDEF"[c & 15];
         }
@@ -119,12 +123,21 @@ static void put_value(struct redis *redis, const char *path)
     *to = '\0';
 }
 
+static void put_digits(char *text, size_t count, int64_t number)
+{
+    for (; count; number /= 10)
+        text[--count] = (char)('0' + number % 10);
+}
+
 /* Texts of one width order as the times do. */
 static void put_pub_time(char text[TIME_SIZE], int64_t pub_time_ns)
 {
     int64_t ns = pub_time_ns > 0 ? pub_time_ns : 0;
 
-    snprintf(text, TIME_SIZE, "%012lld.%09lld", ns / NS_PER_S, ns % NS_PER_S);
+    put_digits(text, 12, ns / NS_PER_S);
+    text[12] = '.';
+    put_digits(text + 13, 9, ns % NS_PER_S);
+    text[22] = '\0';
 }
 
 /* ---- answers ---- */
