@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define CHUNK_SIZE   65536
-#define LARGE_CHUNK  262144 /* for files that need more than one, as long as they are few */
+#define LARGE_CHUNK  262144 /* for files that need many, as long as they are few */
 #define LARGE_MAX    4
 #define PROBE_PIECE  262144  /* read while others wait for the same answer */
 #define UNREAD_PIECE 8388608 /* read at a time, some ten milliseconds */
@@ -515,7 +515,7 @@ void writer_swap_buffers(struct writer_file *file)
 static void choose_chunk(struct writer_file *file)
 {
     struct writer *writer = file->writer;
-    bool large = file->disk.announced_size_bytes > CHUNK_SIZE && writer->large < LARGE_MAX;
+    bool large = file->disk.announced_size_bytes >= DISK_PARTIAL_MIN && writer->large < LARGE_MAX;
 
     file->chunk = large ? LARGE_CHUNK : CHUNK_SIZE;
     writer->large += large;

@@ -46,7 +46,8 @@ static void exercise(void)
             check(blocks[slot], size, 0);
         }
         assert_true((uintptr_t)blocks[slot] % 16 == 0);
-        memset(blocks[slot], (int)slot, size);
+        if (size) /* realloc() to nothing is free() */
+            memset(blocks[slot], (int)slot, size);
         taken[slot] = size;
     }
     for (size_t slot = 0; slot < SLOTS; slot++)
@@ -87,6 +88,9 @@ static void sums_that_overflow_are_refused(void **state)
     volatile size_t most = SIZE_MAX;
 
     (void)state;
+#ifdef SR3SUB_SANITIZED
+    skip(); /* the sanitizer ends the program for that */
+#endif
     recycle_begin();
     assert_null(recycle_zeroed(most, 2));
     assert_null(recycle_zeroed(most / 2, 4));
