@@ -328,6 +328,15 @@ static const char *text_value(enum field field, const struct log_record *record,
     return text;
 }
 
+int log_process_id(void)
+{
+    static int known;
+
+    if (!known)
+        known = (int)getpid();
+    return known;
+}
+
 static bool number_value(enum field field, const struct log_record *record, double *value)
 {
     static int64_t began_ns;
@@ -348,7 +357,7 @@ static bool number_value(enum field field, const struct log_record *record, doub
         *value = (double)(record->wall_ns / NS_PER_MS % 1000);
         return true;
     case FIELD_PROCESS:
-        *value = getpid();
+        *value = log_process_id();
         return true;
     case FIELD_RELATIVE:
         *value = (double)(record->wall_ns - began_ns) / NS_PER_MS;

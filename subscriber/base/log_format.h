@@ -45,6 +45,7 @@ size_t log_json_print(const struct log_record *record, char out[LOG_LINE_MAX]);
 void log_date_print(int64_t wall_ns, char text[LOG_DATE_SIZE]);
 
 const char *log_level_name(enum log_level level);
+int log_process_id(void); /* asked for once: the process does not fork */
 
 /* Length of the module in "module function"; *function is what stands behind. */
 int log_where_split(const char *where, const char **function);

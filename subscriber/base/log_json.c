@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TAIL_SIZE 512 /* what stands behind the message */
 
@@ -79,7 +78,7 @@ size_t log_json_print(const struct log_record *record, char out[LOG_LINE_MAX])
     log_date_print(record->wall_ns, date);
     used = (size_t)snprintf(out, LOG_LINE_MAX,
                             "{\"asctime\": \"%s\", \"levelname\": \"%s\", \"process\": %d, ", date,
-                            log_level_name(record->level), (int)getpid());
+                            log_level_name(record->level), log_process_id());
     used += put_text("name", record->where, module < 150 ? (size_t)module : 150, out + used, 400);
     used += put_text("funcName", function, 100, out + used, 300);
     used += put_text("message", record->message, strlen(record->message), out + used,
