@@ -195,10 +195,11 @@ static void undress(struct fetcher *fetcher)
  * there is then what curl has understood. */
 static void set_url(struct fetcher *fetcher, const char *url)
 {
-    bool in_parts = access_is_open(fetcher->settings->access)
-                    && curl_url_set(fetcher->url, CURLUPART_URL, url,
-                                    CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME)
-                           == CURLUE_OK;
+    bool in_parts =
+        access_is_open(fetcher->settings->access)
+        && curl_url_set(fetcher->url, CURLUPART_URL, url,
+                        CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS)
+               == CURLUE_OK;
 
     curl_easy_setopt(fetcher->easy, CURLOPT_URL, url);
     curl_easy_setopt(fetcher->easy, CURLOPT_CURLU, in_parts ? fetcher->url : NULL);
