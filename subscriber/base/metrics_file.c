@@ -13,11 +13,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* As /proc says. */
 struct process_sample {
     int64_t memory_bytes, fds;
+};
+
+/* Which file it is; the time, since numbers of removed files are given out again. */
+struct file_mark {
+    dev_t device;
+    ino_t number;
+    struct timespec written;
 };
 
 struct metrics_file {
@@ -26,6 +35,9 @@ struct metrics_file {
     char *path, *temporary;
     char *text; /* being written */
     bool busy, failed;
+    bool leaving;          /* whoever else writes this file has it */
+    bool written, shared;  /* at least once; another one wrote it, too, since then */
+    struct file_mark mark; /* of what was written last */
     int64_t began_ms;
     struct metrics_history history;
     struct process_sample sample, seen; /* taken in the pool, and what was taken last */
@@ -59,6 +71,16 @@ static struct process_sample take_sample(void)
     return sample;
 }
 
+/* Processes of different containers have the same number; they differ in this. */
+static unsigned random_number(void)
+{
+    unsigned number = 0;
+
+    if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
+        number = (unsigned)getpid();
+    return number;
+}
+
 struct metrics_file *metrics_file_open(struct loop *loop,
                                        const struct metrics_file_settings *settings)
 {
@@ -69,14 +91,35 @@ struct metrics_file *metrics_file_open(struct loop *loop,
     file->loop = loop;
     file->settings = *settings;
     file->settings.path = file->path = memory_copy(path);
-    /* instances of other hosts or containers may, for a moment, share the name: not this one */
     file->temporary =
-        memory_format("%.*s.%s.%d.tmp", directory, path, path + directory, (int)getpid());
+        memory_format("%.*s.%s.%08x.tmp", directory, path, path + directory, random_number());
     metrics_history_init(&file->history, file->path, settings->history_interval_ms,
                          settings->history_count);
     file->seen = take_sample();
     return file;
 }
+
+/* ---- whose it is ---- */
+
+static void mark_set(struct file_mark *mark, const struct stat *status)
+{
+    *mark = (struct file_mark){status->st_dev, status->st_ino, status->st_mtim};
+}
+
+/* While a container is replaced, the old one and the new one write the same file for a moment. */
+static bool file_is_foreign(const struct metrics_file *file)
+{
+    const struct file_mark *mark = &file->mark;
+    struct stat status;
+
+    if (!file->written || stat(file->path, &status) != 0)
+        return false;
+    return status.st_dev != mark->device || status.st_ino != mark->number
+           || status.st_mtim.tv_sec != mark->written.tv_sec
+           || status.st_mtim.tv_nsec != mark->written.tv_nsec;
+}
+
+/* ---- write ---- */
 
 static bool file_create(struct metrics_file *file, int *fd)
 {
@@ -96,16 +139,19 @@ static bool file_create(struct metrics_file *file, int *fd)
 static bool file_replace(struct metrics_file *file)
 {
     size_t length = strlen(file->text);
+    struct stat status;
     bool good;
     int fd;
 
     if (!file_create(file, &fd))
         return error_set(&file->err, ERROR_OPERATOR, "write metrics file '%s': %s", file->path,
                          strerror(errno));
-    good = write(fd, file->text, length) == (ssize_t)length;
+    good = write(fd, file->text, length) == (ssize_t)length && fstat(fd, &status) == 0;
     close(fd);
-    if (good && rename(file->temporary, file->path) == 0)
-        return true;
+    if (good && rename(file->temporary, file->path) == 0) {
+        mark_set(&file->mark, &status);
+        return file->written = true;
+    }
     error_set(&file->err, ERROR_OPERATOR, "write metrics file '%s': %s", file->path,
               strerror(errno));
     unlink(file->temporary);
@@ -118,6 +164,9 @@ static void file_write_work(void *context)
 
     file->err.kind = ERROR_NONE;
     file->sample = take_sample();
+    file->shared = file_is_foreign(file);
+    if (file->leaving && file->shared)
+        return;
     if (file_replace(file) && file->settings.history)
         metrics_history_append(&file->history, file->text, clock_wall_ns(), &file->err);
 }
@@ -141,6 +190,7 @@ void metrics_file_write(struct metrics_file *file, const struct metrics *metrics
     file->busy = true;
     file->began_ms = clock_now_ms();
     file->text = metrics_print(metrics);
+    file->leaving = metrics->stop_requested;
     loop_work(file->loop, file_write_work, file_write_done, file);
 }
 
@@ -160,6 +210,8 @@ static void file_remove_work(void *context)
     struct metrics_file *file = context;
 
     file->err.kind = ERROR_NONE;
+    if (file->shared || file_is_foreign(file))
+        return;
     if (unlink(file->path) != 0 && errno != ENOENT)
         error_set(&file->err, ERROR_OPERATOR, "remove metrics file '%s': %s", file->path,
                   strerror(errno));

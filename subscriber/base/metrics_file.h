@@ -3,6 +3,9 @@
  *
  * The file is replaced as a whole: written under a name that does not end in .json, then renamed.
  * Everything that touches the disk runs in the pool.
+ *
+ * An instance that is replaced by one of the same number may still run when that begins. Both write
+ * the file; the one that stops leaves it to the other.
  */
 #pragma once
 
@@ -32,5 +35,6 @@ int64_t metrics_file_busy_ms(const struct metrics_file *file);
 /* What /proc said about this process at the last write. */
 void metrics_file_process(const struct metrics_file *file, int64_t *memory_bytes, int64_t *fds);
 
-/* Waits for a write under way; then writes a last time, or removes the file. NULL is fine. */
+/* Waits for a write under way; then writes a last time, or removes the file if it is still ours.
+ * NULL is fine. */
 void metrics_file_close(struct metrics_file *file, const struct metrics *metrics);

@@ -470,6 +470,92 @@ static void how_long_a_write_takes_is_known(void **state)
     assert_int_equal(files_in_file(scene), 1);
 }
 
+/* ---- two instances of one number, as while a container is replaced ---- */
+
+static struct metrics_file *open_passing(const struct scene *scene)
+{
+    return metrics_file_open(scene->loop, &(struct metrics_file_settings){.path = scene->path});
+}
+
+static void write_files(const struct scene *scene, struct metrics_file *file, int64_t files,
+                        bool stopping)
+{
+    struct metrics metrics = {.transfer_rx_files = files, .stop_requested = stopping};
+
+    clock_hold(-1, 1);
+    metrics_file_write(file, &metrics);
+    clock_hold(-1, 2);
+    while (metrics_file_busy_ms(file))
+        loop_wait(scene->loop);
+    clock_hold(-1, -1);
+}
+
+static void the_old_one_leaves_the_file_to_the_new_one(void **state)
+{
+    struct scene *scene = *state;
+    struct metrics_file *old = open_passing(scene), *new = open_passing(scene);
+    struct metrics last = {.stop_requested = true};
+
+    write_files(scene, old, 1, false);
+    write_files(scene, new, 2, false);
+    assert_int_equal(files_in_file(scene), 2);
+    write_files(scene, old, 3, true);
+    assert_int_equal(files_in_file(scene), 2);
+    metrics_file_close(old, &last);
+    assert_int_equal(files_in_file(scene), 2);
+    expect_alone(scene);
+    write_files(scene, new, 4, false);
+    metrics_file_close(new, &last);
+    assert_int_equal(files_in_file(scene), -1);
+}
+
+/* The old one wrote last: the new one is there all the same, and its health is looked at. */
+static void the_file_stays_when_another_wrote_it_too(void **state)
+{
+    struct scene *scene = *state;
+    struct metrics_file *old = open_passing(scene), *new = open_passing(scene);
+    struct metrics last = {.stop_requested = true};
+
+    write_files(scene, old, 1, false);
+    write_files(scene, new, 2, false);
+    write_files(scene, old, 3, false);
+    metrics_file_close(old, &last);
+    assert_int_equal(files_in_file(scene), 3);
+    write_files(scene, new, 4, false);
+    assert_int_equal(files_in_file(scene), 4);
+    write_files(scene, new, 5, false);
+    metrics_file_close(new, &last);
+    assert_int_equal(files_in_file(scene), -1);
+}
+
+static void one_that_keeps_its_file_leaves_another_s_alone(void **state)
+{
+    struct scene *scene = *state;
+    struct metrics_file *old = open_file(scene), *new = open_file(scene);
+    struct metrics last = {.transfer_rx_files = 9, .stop_requested = true};
+
+    write_files(scene, old, 1, false);
+    write_files(scene, new, 2, false);
+    metrics_file_close(old, &last);
+    assert_int_equal(files_in_file(scene), 2);
+    metrics_file_close(new, &last);
+    assert_int_equal(files_in_file(scene), 9);
+}
+
+/* What was left by one that was killed is the successor's to remove. */
+static void a_file_left_behind_is_taken_over(void **state)
+{
+    struct scene *scene = *state;
+    struct metrics_file *killed = open_file(scene), *file = open_passing(scene);
+    struct metrics last = {.stop_requested = true};
+
+    metrics_file_close(killed, &last);
+    assert_int_equal(files_in_file(scene), 0);
+    write_files(scene, file, 1, false);
+    metrics_file_close(file, &last);
+    assert_int_equal(files_in_file(scene), -1);
+}
+
 /* ---- the history ---- */
 
 static void expect_history(const struct scene *scene, const char *suffix, bool there)
@@ -564,6 +650,10 @@ int main(void)
         CASE(a_file_that_cannot_be_written),
         CASE(the_file_goes_at_the_end),
         CASE(how_long_a_write_takes_is_known),
+        CASE(the_old_one_leaves_the_file_to_the_new_one),
+        CASE(the_file_stays_when_another_wrote_it_too),
+        CASE(one_that_keeps_its_file_leaves_another_s_alone),
+        CASE(a_file_left_behind_is_taken_over),
         CASE(the_history_is_begun_anew_and_compressed),
         CASE(the_history_has_a_file_a_day),
     };
