@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,10 +55,20 @@ void report_init(struct report *report, const struct report_settings *settings)
     report->metrics.disk_free_bytes = -1;
 }
 
+/* Which container it is: its number may have been that of another one, and will be. */
+static void log_host(void)
+{
+    char name[HOST_NAME_MAX + 1] = "";
+
+    if (!gethostname(name, sizeof(name) - 1))
+        log_info("sr3sub.report started", "host: %s", name);
+}
+
 void report_started(const struct report *report)
 {
     log_info("sarracenia.flow run", "pid: %d %s instance: %d", (int)getpid(),
              report->settings.title, report->settings.instance);
+    log_host();
     if (report->settings.start)
         log_info("sarracenia.flowcb.log on_start", "starting");
     log_flush();

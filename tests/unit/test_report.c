@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -447,16 +448,18 @@ static void housekeeping_sums_up_and_restarts(void **state)
 static void start_and_stop_are_told(void **state)
 {
     struct scene *scene = *state;
-    char *expected = memory_format(
+    char host[HOST_NAME_MAX + 1] = "", *expected, *text;
+
+    assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
+    expected = memory_format(
         HEAD "[INFO] sarracenia.flow run pid: %d subscribe/dd_all instance: 3\n" HEAD
+             "[INFO] sr3sub.report started host: %s\n" HEAD
              "[INFO] sr3sub.report totals since the start: received 6, revived 0, taken over 0; "
              "placed 5, events 0, duplicates 0, older 0, rejected 0, malformed 0, given up 0, kept "
              "for retry 0, handed back 0, in flight 1\n" HEAD
              "[INFO] sarracenia.flow close flow/close completed cleanly pid: %d "
              "subscribe/dd_all instance: 3\n",
-        (int)getpid(), (int)getpid());
-    char *text;
-
+        (int)getpid(), host, (int)getpid());
     begin(scene, &all);
     report_started(&scene->report);
     scene->report.metrics.received = 2;
