@@ -1,4 +1,6 @@
-"""An HTTP server whose answers are late: tests/bench/late_server.py ROOT MILLISECONDS PORT
+"""An HTTP server whose answers are late:
+
+    tests/bench/late_server.py ROOT MILLISECONDS PORT [ADDRESS]
 
 It serves the files below ROOT, each so long after it was asked for, as a server at a distance does.
 One process, no thread a client: some thousand answers a second.
@@ -35,11 +37,11 @@ class Client(asyncio.Protocol):
                              f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
-async def serve(root, delay_s, port):
+async def serve(root, delay_s, port, address="127.0.0.1"):
     server = await asyncio.get_running_loop().create_server(lambda: Client(root, delay_s),
-                                                            "127.0.0.1", port, backlog=512)
+                                                            address, port, backlog=512)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], int(sys.argv[2]) / 1000, int(sys.argv[3])))
+    asyncio.run(serve(sys.argv[1], int(sys.argv[2]) / 1000, int(sys.argv[3]), *sys.argv[4:]))
