@@ -22,6 +22,11 @@ int64_t clock_wall_ns(void)
     return held_wall_ns >= 0 ? held_wall_ns : clock_read_ns(CLOCK_REALTIME);
 }
 
+double clock_wall_s(void)
+{
+    return (double)clock_wall_ns() / (double)NS_PER_S;
+}
+
 int64_t clock_now_ms(void)
 {
     return held_now_ms >= 0 ? held_now_ms : clock_read_ns(CLOCK_BOOTTIME) / NS_PER_MS;

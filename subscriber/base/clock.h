@@ -14,6 +14,7 @@
 #define NS_PER_S  1000000000LL
 
 int64_t clock_wall_ns(void);
+double clock_wall_s(void); /* the same, as metrics have it */
 int64_t clock_now_ms(void);
 
 /* For tests: from now on the clocks show these values. Negative: back to the real ones. */

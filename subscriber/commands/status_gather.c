@@ -318,7 +318,7 @@ void status_gather(const char *const *names, size_t count, struct status_list *l
 {
     struct search search = {.names = names,
                             .name_count = count,
-                            .now_s = (double)clock_wall_ns() / NS_PER_S,
+                            .now_s = clock_wall_s(),
                             .state = config_state_directory(),
                             .list = list};
 
