@@ -1,8 +1,8 @@
 /*
  * Deliveries from RabbitMQ, and acks for them.
  *
- * librabbitmq reads frames for us; putting the frames of a delivery together, so that no call ever
- * waits for the next one, is done here. Three of its habits shape this file: it may hold frames
+ * librabbitmq reads frames for us; the frames of a delivery are put together in incoming.c, so that
+ * no call ever waits for the next one. Three of its habits shape this file: it may hold frames
  * that it has already read, so it is drained until it says that nothing is left; it serves
  * heartbeats only while it is being called, hence the timer; and its sends wait when the socket is
  * full, hence the look at the socket before anything is sent.
@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "stages/broker_connect.h"
+#include "stages/incoming.h"
 #include "stages/queue_depth.h"
 
 #include <assert.h>
@@ -23,8 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BODY_MAX              (16 << 20) /* what is longer is cut, and so malformed to its reader */
-#define HEADERS_MAX           256
 #define RECONNECT_FIRST_MS    1000
 #define RECONNECT_MOST_MS     30000
 #define RECONNECT_OPERATOR_MS 2000 /* someone has to mend it first; doubled up to a minute */
@@ -64,17 +63,7 @@ struct broker {
     amqp_connection_state_t connection;
     struct list open, settled;
     struct queue_depth depth;
-
-    /* the delivery whose frames are coming in */
-    bool delivering;
-    amqp_basic_deliver_t deliver;
-    amqp_basic_properties_t *properties;
-    uint64_t body_size, body_received;
-    struct slice body; /* of a single frame, as it lies in the library's memory */
-    char *body_buffer; /* of several frames */
-    size_t body_capacity;
-    struct envelope_header headers[HEADERS_MAX];
-    struct arena numbers; /* decimal text of header values */
+    struct incoming incoming;
 };
 
 static void broker_timer_due(void *context)
@@ -149,16 +138,15 @@ static void broker_forget_deliveries(struct broker *broker)
     list_init(&broker->settled);
     while ((link = list_take_first(&broker->open)))
         free(LIST_ITEM(link, struct broker_delivery, link));
-    broker->delivering = false;
+    broker->incoming.begun = false;
 }
 
 static void broker_free(struct broker *broker)
 {
     broker_forget_deliveries(broker);
     arena_clear(&broker->texts);
-    arena_clear(&broker->numbers);
+    incoming_clear(&broker->incoming);
     broker_session_clear(&broker->session);
-    free(broker->body_buffer);
     free(broker);
 }
 
@@ -286,113 +274,16 @@ void broker_step(struct broker *broker)
 
 /* ---- frames ---- */
 
-static struct slice slice_of(amqp_bytes_t bytes)
-{
-    return (struct slice){.bytes = bytes.bytes, .length = bytes.len};
-}
-
-static bool header_value(struct arena *numbers, const amqp_field_value_t *value, struct slice *text)
-{
-    int64_t number;
-
-    switch (value->kind) {
-    case AMQP_FIELD_KIND_UTF8:
-    case AMQP_FIELD_KIND_BYTES:
-        *text = slice_of(value->value.bytes);
-        return true;
-    case AMQP_FIELD_KIND_BOOLEAN:
-        number = value->value.boolean;
-        break;
-    case AMQP_FIELD_KIND_I8:
-        number = value->value.i8;
-        break;
-    case AMQP_FIELD_KIND_U8:
-        number = value->value.u8;
-        break;
-    case AMQP_FIELD_KIND_I16:
-        number = value->value.i16;
-        break;
-    case AMQP_FIELD_KIND_U16:
-        number = value->value.u16;
-        break;
-    case AMQP_FIELD_KIND_I32:
-        number = value->value.i32;
-        break;
-    case AMQP_FIELD_KIND_U32:
-        number = value->value.u32;
-        break;
-    case AMQP_FIELD_KIND_I64:
-        number = value->value.i64;
-        break;
-    case AMQP_FIELD_KIND_U64:
-    case AMQP_FIELD_KIND_TIMESTAMP:
-        number = (int64_t)value->value.u64;
-        break;
-    default: /* tables, arrays, floats: nothing that an announcement uses */
-        return false;
-    }
-    text->bytes = arena_format(numbers, "%" PRId64, number);
-    text->length = strlen(text->bytes);
-    return true;
-}
-
-static size_t broker_read_headers(struct broker *broker)
-{
-    const amqp_table_t *table = &broker->properties->headers;
-    size_t count = 0;
-
-    if (!(broker->properties->_flags & AMQP_BASIC_HEADERS_FLAG))
-        return 0;
-    for (int i = 0; i < table->num_entries && count < HEADERS_MAX; i++) {
-        struct envelope_header *header = &broker->headers[count];
-
-        header->name = slice_of(table->entries[i].key);
-        count += header_value(&broker->numbers, &table->entries[i].value, &header->value);
-    }
-    return count;
-}
-
 /* All frames are in: makes the delivery of them. */
 static bool broker_finish_delivery(struct broker *broker, struct delivery *delivery)
 {
     struct broker_delivery *open = memory_new(sizeof(*open));
-    struct envelope *envelope = &delivery->envelope;
 
-    memset(delivery, 0, sizeof(*delivery));
-    open->tag = broker->deliver.delivery_tag;
+    *delivery = (struct delivery){0};
+    incoming_finish(&broker->incoming, delivery, &open->tag);
     list_append(&broker->open, &open->link);
     delivery->ticket = (struct broker_ticket){.connection = broker->connections, .delivery = open};
-    delivery->redelivered = broker->deliver.redelivered;
-    if (broker->properties->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
-        envelope->content_type = slice_of(broker->properties->content_type);
-    envelope->exchange = slice_of(broker->deliver.exchange);
-    envelope->routing_key = slice_of(broker->deliver.routing_key);
-    envelope->headers = broker->headers;
-    envelope->header_count = broker_read_headers(broker);
-    envelope->body = broker->body;
-    broker->delivering = false;
     return true;
-}
-
-static void broker_add_body(struct broker *broker, amqp_bytes_t fragment)
-{
-    bool single = broker->body_received == 0 && fragment.len >= broker->body_size;
-    size_t room = BODY_MAX - broker->body.length;
-    size_t length = fragment.len < room ? fragment.len : room;
-
-    broker->body_received += fragment.len;
-    if (single) {
-        broker->body = slice_of(fragment);
-        return;
-    }
-    if (broker->body.length + length > broker->body_capacity) {
-        broker->body_capacity = (broker->body.length + length) * 2;
-        broker->body_buffer = memory_resize(broker->body_buffer, broker->body_capacity, 1);
-    }
-    if (length)
-        memcpy(broker->body_buffer + broker->body.length, fragment.bytes, length);
-    broker->body.bytes = broker->body_buffer;
-    broker->body.length += length;
 }
 
 static void broker_closed_by_peer(struct broker *broker, const amqp_method_t *method)
@@ -411,9 +302,7 @@ static void broker_read_method(struct broker *broker, const amqp_method_t *metho
 {
     switch (method->id) {
     case AMQP_BASIC_DELIVER_METHOD:
-        broker->deliver = *(amqp_basic_deliver_t *)method->decoded;
-        broker->delivering = true;
-        broker->properties = NULL;
+        incoming_begin(&broker->incoming, method->decoded);
         break;
     case AMQP_BASIC_CANCEL_METHOD: /* the queue has been deleted or has expired */
         broker_lost(broker, "the broker ended our consumer: was the queue deleted?");
@@ -439,18 +328,10 @@ static bool broker_read_frame(struct broker *broker, amqp_frame_t *frame, struct
         broker_read_method(broker, &frame->payload.method);
         return false;
     case AMQP_FRAME_HEADER:
-        if (!broker->delivering)
-            return false;
-        broker->properties = frame->payload.properties.decoded;
-        broker->body_size = frame->payload.properties.body_size;
-        broker->body_received = 0;
-        broker->body = (struct slice){.bytes = "", .length = 0};
-        return broker->body_size == 0 && broker_finish_delivery(broker, delivery);
+        return incoming_add_header(&broker->incoming, frame)
+               && broker_finish_delivery(broker, delivery);
     case AMQP_FRAME_BODY:
-        if (!broker->delivering || !broker->properties)
-            return false;
-        broker_add_body(broker, frame->payload.body_fragment);
-        return broker->body_received >= broker->body_size
+        return incoming_add_body(&broker->incoming, frame)
                && broker_finish_delivery(broker, delivery);
     default:
         return false;
@@ -463,9 +344,9 @@ bool broker_take_delivery(struct broker *broker, struct delivery *delivery)
     amqp_frame_t frame;
 
     while (broker->state == BROKER_CONNECTED && broker->readable) {
-        if (!broker->delivering) { /* what the last delivery pointed to is not needed any more */
+        if (!broker->incoming.begun) { /* what the last one pointed to is not needed any more */
             amqp_maybe_release_buffers_on_channel(broker->connection, BROKER_CHANNEL);
-            arena_clear(&broker->numbers);
+            incoming_release(&broker->incoming);
         }
 
         int status = amqp_simple_wait_frame_noblock(broker->connection, &frame, &at_once);
