@@ -74,15 +74,15 @@ def test_steps_of_the_readme(stack, figure):
     assert stack.shell("docker service ls --format '{{.Replicas}}'").split().count("0/0") == 2
     stack.prepare()
     assert CONVERGED in stack.shell(redis)
-    assert "Ready to accept connections" in stack.shell(redis_log)
+    assert "Ready to accept connections" in stack.look(redis_log)
     assert CONVERGED in stack.shell(scale)
     entries = make_tree(stack.files, small=200, seed=11)
     stack.announce(entries)
     stack.wait_placed(entries, 60)
-    seen = stack.shell(look)
+    seen = stack.look(look)
     assert "Running" in seen and instances_logged(seen) == [1] and "data/sr3/subscribe" in seen
     assert CONVERGED in stack.shell(five.splitlines()[0])
-    seen = stack.shell("\n".join(five.splitlines()[1:]))
+    seen = stack.look("\n".join(five.splitlines()[1:]))
     assert instances_logged(seen) == [1, 2, 3, 4, 5]
     assert re.findall(r"subscribe_dd_all_0(\d).json", seen) == list("12345")
     figure(f"image: {stack.shell('docker images --format {{.Size}} sr3sub:latest').strip()}")

@@ -111,10 +111,23 @@ class Stack:
                 "SR3_USER": f"{os.getuid()}:{os.getgid()}"}
 
     def shell(self, command, seconds=120):
-        """What a user types, at the top of the project."""
-        return subprocess.run(["bash", "-c", command], cwd=self.site.folder, text=True,
-                              env=self.environment(), stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=seconds, check=False).stdout
+        """What a user types, at the top of the project; TimeoutExpired."""
+        done = subprocess.run(["timeout", str(seconds), "bash", "-c", command],
+                              cwd=self.site.folder, text=True, env=self.environment(),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if done.returncode == 124:
+            raise subprocess.TimeoutExpired(command, seconds, done.stdout)
+        return done.stdout
+
+    def look(self, command):
+        """The same for what changes nothing, which is typed again when it hangs: `docker service
+        logs` does now and then (https://github.com/docker/cli/issues/4678)."""
+        for _ in range(8):
+            try:
+                return self.shell(command, 15)
+            except subprocess.TimeoutExpired as hung:
+                last = hung
+        raise last
 
     def containers(self, service=SUBSCRIBER, all_of_them=False):
         return self.engine.docker(
