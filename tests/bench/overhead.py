@@ -19,11 +19,11 @@ import statistics
 import subprocess
 import threading
 
+from bench import stop_and_compare
 from rig.announcer import announce
 from rig.metrics import Endpoint
 from rig.process import free_port
 from rig.subscriber import Subscription, program
-from transfers import KINDS, Bench, cpu_ms
 
 OUT = os.environ.get("CALLGRIND_OUT", "/dev/null")  # for callgrind_annotate
 FILES, INSTRUCTION_FILES = 5000, 1000
@@ -50,37 +50,42 @@ class Scraper(threading.Thread):
         self.join()
 
 
-def fetch(bench, entries, options, prefix=()):
+def cpu_ms(instance):
+    return (instance.usage.ru_utime + instance.usage.ru_stime) * 1000
+
+
+def fetch(servers, site, entries, options, prefix=()):
     """One download of `entries`; returns the instance, which has ended."""
-    folder, port = bench.folder(), free_port()
-    name = folder.rsplit("/", 1)[1]
-    subscription = Subscription(folder, bench.rabbit, name=name, exchange=f"x_{name}",
+    folder, port = servers.folder(), free_port()
+    name = os.path.basename(folder)
+    subscription = Subscription(folder, servers.rabbit, name=name, exchange=f"x_{name}",
                                 options="durability none\n" + options.format(port=port))
     subscription.prefix = list(prefix)
-    subscription.announce(announce(entries, bench.url))
+    subscription.announce(announce(entries, site.nginx.url))
     instance = subscription.start()
     scraper = Scraper(port)
     try:
-        bench.finish(subscription, instance, entries)
+        subscription.wait_queue_empty()
+        stop_and_compare(subscription, entries)
     finally:
         scraper.close()
     return instance
 
 
-def instructions(bench, entries, options):
+def instructions(servers, site, entries, options):
     """How many the process executes."""
-    instance = fetch(bench, entries, options,
+    instance = fetch(servers, site, entries, options,
                      ["valgrind", "--tool=callgrind", f"--callgrind-out-file={OUT}"])
     return int(re.search(r"Collected : (\d+)", instance.log())[1])
 
 
-def measure_times(bench, rounds):
+def measure_times(servers, site, rounds):
     """Prints them, and returns the share of the time that is not the kernel's."""
     ratios, shares, samples = [], [], {ALL: [], NOTHING: []}
     for number in range(rounds):
         for options in (ALL, NOTHING) if number % 2 else (NOTHING, ALL):
-            ended = fetch(bench, bench.entries, options)
-            samples[options].append(cpu_ms(ended) / len(bench.entries))
+            ended = fetch(servers, site, site.entries, options)
+            samples[options].append(cpu_ms(ended) / len(site.entries))
             shares.append(ended.usage.ru_utime * 1000 / cpu_ms(ended))
         ratios.append(samples[ALL][-1] / samples[NOTHING][-1])
         print(f"round {number + 1}  with {samples[ALL][-1]:.4f} ms/file, without "
@@ -90,22 +95,23 @@ def measure_times(bench, rounds):
     return statistics.median(shares)
 
 
-def measure_instructions(bench, share):
+def measure_instructions(servers, site, share):
     """Of the files alone: what a start and a stop take is taken off."""
-    some, per_file = bench.entries[:INSTRUCTION_FILES], {}
+    some, per_file = site.entries[:INSTRUCTION_FILES], {}
     for options in (LINES, NOTHING):
-        spent = instructions(bench, some, options) - instructions(bench, some[:1], options)
+        spent = (instructions(servers, site, some, options)
+                 - instructions(servers, site, some[:1], options))
         per_file[options] = spent / (len(some) - 1)
     print(f"instructions per file: with {per_file[LINES]:.0f}, without {per_file[NOTHING]:.0f}, "
           f"{per_file[LINES] / per_file[NOTHING] - 1:+.1%} of {share:.0%} of the time: "
           f"{(per_file[LINES] / per_file[NOTHING] - 1) * share:+.1%}")
 
 
-def run(chosen, work):
-    bench = Bench(KINDS["small"], chosen.files or FILES, None, work)
-    print(f"overhead: {len(bench.entries)} files, {program()}")
-    share = measure_times(bench, chosen.rounds)
+def run(servers, chosen):
+    site = servers.site(chosen.files or FILES)
+    print(f"overhead: {len(site.entries)} files, {program()}")
+    share = measure_times(servers, site, chosen.rounds)
     if chosen.instructions:
         subprocess.run(["valgrind", "--version"], check=True, capture_output=True)
-        measure_instructions(bench, share)
+        measure_instructions(servers, site, share)
     print(f"wanted: {WANTED}")

@@ -133,6 +133,13 @@ def publish_frames(exchange, message, persistent):
     return frame(1, method) + frame(2, header) + body
 
 
+def encode(exchange, messages, persistent=True):
+    """Frames of some hundred messages at a time."""
+    for start in range(0, len(messages), CHUNK):
+        yield b"".join(publish_frames(exchange, message, persistent)
+                       for message in messages[start:start + CHUNK])
+
+
 class Publisher:
     """A connection that declares and publishes. Use it in a `with` statement."""
 
@@ -161,10 +168,12 @@ class Publisher:
 
     def publish(self, exchange, messages, persistent=True):
         """Returns once the broker has read them all."""
-        send = self.connection.transport.sock.sendall
-        for start in range(0, len(messages), CHUNK):
-            send(b"".join(publish_frames(exchange, message, persistent)
-                          for message in messages[start:start + CHUNK]))
+        self.send(exchange, encode(exchange, messages, persistent))
+
+    def send(self, exchange, encoded):
+        """The same with what encode() made."""
+        for frames in encoded:
+            self.connection.transport.sock.sendall(frames)
         # the answer to a question comes after all that was published before it
         self.channel.exchange_declare(exchange, "topic", passive=True)
 

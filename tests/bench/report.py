@@ -1,0 +1,144 @@
+#!/usr/bin/python3
+"""Writes results as Markdown. Files that tests/bench/run wrote with --json, joined:
+
+    tests/bench/report.py rows.json soak.json > docs/performance.md
+
+A row that is in several of them is taken from the last.
+"""
+import json
+import sys
+
+INTRODUCTION = """\
+# Performance
+
+Made by `tests/bench/run`; do not edit.
+
+sr3sub fetches files from servers on the same machine, which share its processors; all of them have
+been announced before it starts. Its settings are the defaults but for those named, with duplicates
+suppressed, the claims in Redis unless the row says otherwise, and logging and metrics on. Each file
+is verified against its checksum by sr3sub, and once more when the run is over.
+
+Each figure is the median of {rounds} rounds, in each of which everything in a row is measured once,
+in turn. Ratios are medians of the ratios of each round, and say more than rates: what else the
+machine does strikes both sides. The lines in italics are the yardsticks, measured in the same
+rounds:
+
+- *curl*: the same files with `curl --parallel --parallel-max 50`;
+- *disk*: a program that writes and renames the same files with the same flushes, and nothing else;
+- *consume*: a program that takes the same messages off a queue with librabbitmq and acks them, and
+  nothing else;
+- *limit*: `transfersMaxPerHost` files in the time of one answer.
+
+CPU is in milliseconds for a file or announcement, of the process itself (of sr3sub from its start)
+and of what serves it meanwhile. Peak is the resident memory, of several instances that of the
+largest. System calls and allocations are of one more run, by an instance that has started before;
+a realloc counts, a free does not.
+"""
+REPEAT = """\
+## To repeat it
+
+```sh
+cmake --preset release && cmake --build --preset release
+{commands}
+```
+
+Nothing else should be at work on the machine. `tests/bench/run --help` names the rows and what can
+be chosen.
+"""
+HEADINGS = ["", "", "a second", "MB/s", "of yardstick", "CPU ms", "broker", "server", "store",
+            "peak MiB", "system calls", "allocations"]
+SOAK_HEADINGS = ["minute", "files/s", "CPU ms/file", "memory MiB", "descriptors", "threads",
+                 "waiting", "Redis MiB"]
+
+
+def number(value, digits):
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def table(headings, lines):
+    """The first two columns to the left, all others to the right."""
+    rule = ["---" if position < 2 else "---:" for position in range(len(headings))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [headings, rule, *lines])
+
+
+def cells(line):
+    style = "*" if line["yardstick"] else ""
+    cpu = line["cpu_ms"]
+    ratios = ", ".join(f"{ratio:.2f} {name}" for name, ratio in line["ratios"].items()) or "–"
+    return ["", f"{style}{line['label']}{style}", number(line["rate"], 0),
+            number(line["mb_per_s"], 1), ratios,
+            *(number(cpu.get(name), 3) for name in ("itself", "broker", "server", "store")),
+            number(line["peak_mib"], 1), number(line["system_calls"], 1),
+            number(line["allocations"], 1)]
+
+
+def title(row):
+    """A line of its own for each row, then its lines."""
+    text = f"{row['files']:,} files {row['what']} ({row['megabytes']:,.1f} MB)"
+    if row["announcements"]:
+        text += f", {row['announcements']:,} announcements"
+    return [f"**{row['name']}**", text, *[""] * (len(HEADINGS) - 2)]
+
+
+def rows_as_markdown(rows):
+    lines = []
+    for row in rows:
+        lines += [title(row), *map(cells, row["lines"])]
+    return "## Rows\n\n" + table(HEADINGS, lines) + "\n"
+
+
+def machine_as_markdown(machine):
+    return "## The machine\n\n" + table(["", ""], machine.items()) + "\n"
+
+
+def spread(minutes, name, digits):
+    values = [minute[name] for minute in minutes if minute[name] is not None]
+    if not values:
+        return "–"
+    return f"{number(min(values), digits)} to {number(max(values), digits)}"
+
+
+def soak_as_markdown(soak):
+    minutes = soak["minutes"]
+    lines = [[str(minute["minute"]), number(minute["rate"], 0), number(minute["cpu_ms"], 3),
+              number(minute["memory_mib"], 1), str(minute["descriptors"]), str(minute["threads"]),
+              number(minute["waiting"], 0), number(minute["redis_mib"], 1)] for minute in minutes]
+    steady = minutes[1:]
+    return (f"## Soak\n\nOne instance at full speed, `durability {soak['durability']}`, "
+            f"{soak['files']:,} different small files over and over under new names, remembered "
+            f"for {soak['remembered_seconds']} s; of {soak['placed']:,} files none was lost. From "
+            f"the second minute on: {spread(steady, 'rate', 0)} files/s, memory "
+            f"{spread(steady, 'memory_mib', 1)} MiB, descriptors "
+            f"{spread(steady, 'descriptors', 0)}.\n\n" + table(SOAK_HEADINGS, lines) + "\n")
+
+
+def markdown(results):
+    parts = [INTRODUCTION.format(rounds=results["rounds"]), machine_as_markdown(results["machine"]),
+             REPEAT.format(commands="\n".join(results["commands"]))]
+    if results["rows"]:
+        parts.append(rows_as_markdown(results["rows"]))
+    if results.get("soak"):
+        parts.append(soak_as_markdown(results["soak"]))
+    return "\n".join(parts)
+
+
+def join(several):
+    """Results in one: machine and rounds of the last one that has rows."""
+    joined, rows = dict(several[0]), {}
+    for results in several:
+        rows.update((row["name"], row) for row in results["rows"])
+        if results["rows"]:
+            joined.update(machine=results["machine"], rounds=results["rounds"])
+        joined["soak"] = results.get("soak") or joined.get("soak")
+    joined["commands"] = list(dict.fromkeys(command for results in several
+                                            for command in results["commands"]))
+    return dict(joined, rows=list(rows.values()))
+
+
+def load(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown(join([load(path) for path in sys.argv[1:]])))
