@@ -55,9 +55,9 @@ def number(value, digits):
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
-def table(headings, lines):
-    """The first two columns to the left, all others to the right."""
-    rule = ["---" if position < 2 else "---:" for position in range(len(headings))]
+def table(headings, lines, texts=2):
+    """The first so many columns are texts, all others numbers, to the right."""
+    rule = ["---" if position < texts else "---:" for position in range(len(headings))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [headings, rule, *lines])
 
 
@@ -109,7 +109,8 @@ def soak_as_markdown(soak):
             f"for {soak['remembered_seconds']} s; of {soak['placed']:,} files none was lost. From "
             f"the second minute on: {spread(steady, 'rate', 0)} files/s, memory "
             f"{spread(steady, 'memory_mib', 1)} MiB, descriptors "
-            f"{spread(steady, 'descriptors', 0)}.\n\n" + table(SOAK_HEADINGS, lines) + "\n")
+            f"{spread(steady, 'descriptors', 0)} (the most in each minute: files of a group are "
+            f"open at once).\n\n" + table(SOAK_HEADINGS, lines, texts=0) + "\n")
 
 
 def markdown(results):

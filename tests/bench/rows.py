@@ -74,8 +74,8 @@ def by_remembered(work, **settings):
 
 
 ALL = [
-    Row("small", "half of them below 3 kB", 5000, by_durability("none", "group", "each")),
-    Row("small-many", "half of them below 3 kB", 20_000, by_durability("none", "group")),
+    Row("small", "with a median of 3 kB", 5000, by_durability("none", "group", "each")),
+    Row("small-many", "with a median of 3 kB", 20_000, by_durability("none", "group")),
     Row("medium", "of 500 kB", 200, by_durability("none", "group", "each"), size=500_000),
     Row("big", "of 200 MB", 3, by_durability("none", "group", "each"), size=200_000_000),
     Row("duplicates", "that are there and announced again", 5000, announcements=200_000,

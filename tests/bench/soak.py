@@ -1,4 +1,4 @@
-"""Full speed for many minutes: memory, descriptors and speed, looked at once a minute.
+"""Full speed for many minutes: speed in each of them, and the most memory and descriptors.
 
 The same small files are announced again and again, each time below another directory (of the
 server, a link), so that to sr3sub every one of them is new. Announcements are published ahead, up
@@ -26,6 +26,7 @@ FILES = 5000
 WAITING_MAX = 20_000
 REMEMBERED_SECONDS = 60
 PERIOD_SECONDS = 60
+LOOK_EVERY = 0.5
 KEPT = 4  # rounds of files behind the last one that may still be under way
 PATIENCE_SECONDS = 120
 PLACED = "settled_total fate=placed"
@@ -49,7 +50,8 @@ class Announcer(threading.Thread):
         self.site, self.subscription, self.placed = site, subscription, placed
         self.size = len(site.entries)
         first = announce(entries_of(site, 0), site.nginx.url)
-        self.frames = list(encode(subscription.exchange, first))
+        # kept in memory by the broker, which has more time for us then
+        self.frames = list(encode(subscription.exchange, first, persistent=False))
         self.rounds, self.removed = 0, 0
         self.over, self.error = threading.Event(), None
 
@@ -116,15 +118,20 @@ class Soak:
     def state(self):
         return time.monotonic(), self.placed(), process_cpu_ms(self.instance.pid)
 
-    def minute(self, number):
+    def look(self):
+        """At what may grow."""
+        pid = self.instance.pid
+        return {"memory_mib": resident_mib(pid),
+                "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+                "threads": len(os.listdir(f"/proc/{pid}/task"))}
+
+    def minute(self, number, looks):
         """What happened since the last one."""
         before, self.began = self.began, self.state()
         seconds, placed, cpu_ms = (now - then for now, then in zip(self.began, before))
-        pid = self.instance.pid
         return {"minute": number, "rate": placed / seconds,
-                "cpu_ms": cpu_ms / placed if placed else None, "memory_mib": resident_mib(pid),
-                "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
-                "threads": len(os.listdir(f"/proc/{pid}/task")),
+                "cpu_ms": cpu_ms / placed if placed else None,
+                **{name: max(look[name] for look in looks) for name in looks[0]},
                 "waiting": self.servers.rabbit.messages_ready(self.subscription.queue),
                 "redis_mib": self.store.redis.client.info("memory")["used_memory"] / 2**20}
 
@@ -137,10 +144,11 @@ class Soak:
         started = time.monotonic()
         self.announcer.start()
         for number in range(1, count + 1):
-            end = started + number * PERIOD_SECONDS
-            while time.monotonic() < end and self.instance.is_running():
-                time.sleep(max(0, min(1, end - time.monotonic())))
-            yield self.minute(number)
+            end, looks = started + number * PERIOD_SECONDS, []
+            while time.monotonic() < end:
+                time.sleep(LOOK_EVERY)
+                looks.append(self.look())
+            yield self.minute(number, looks)
             self.empty_logs()
 
     def finish(self):
