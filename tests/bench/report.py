@@ -47,8 +47,19 @@ be chosen.
 """
 HEADINGS = ["", "", "a second", "MB/s", "of yardstick", "CPU ms", "broker", "server", "store",
             "peak MiB", "system calls", "allocations"]
-SOAK_HEADINGS = ["minute", "files/s", "CPU ms/file", "memory MiB", "descriptors", "threads",
-                 "waiting", "Redis MiB"]
+SOAK = [("minute", "minute", 0), ("rate", "files/s", 0), ("cpu_ms", "CPU ms/file", 3),
+        ("memory_mib", "memory MiB", 1), ("descriptors", "descriptors", 0),
+        ("threads", "threads", 0), ("waiting", "waiting", 0), ("redis_mib", "Redis MiB", 1)]
+SOAK_TEXT = """\
+## Soak
+
+One instance at full speed, with `durability {durability}` and announcements published ahead as fast
+as they are taken: {files:,} small files over and over, each time under new names, and remembered
+for {remembered_seconds} s. Of {placed:,} files none was lost. Memory, descriptors and threads are
+the most in each minute; files of a group are open at once. From the second minute on:
+{ranges[rate]} files/s, memory {ranges[memory_mib]} MiB, descriptors {ranges[descriptors]}.
+
+"""
 
 
 def number(value, digits):
@@ -100,17 +111,10 @@ def spread(minutes, name, digits):
 
 def soak_as_markdown(soak):
     minutes = soak["minutes"]
-    lines = [[str(minute["minute"]), number(minute["rate"], 0), number(minute["cpu_ms"], 3),
-              number(minute["memory_mib"], 1), str(minute["descriptors"]), str(minute["threads"]),
-              number(minute["waiting"], 0), number(minute["redis_mib"], 1)] for minute in minutes]
-    steady = minutes[1:]
-    return (f"## Soak\n\nOne instance at full speed, `durability {soak['durability']}`, "
-            f"{soak['files']:,} different small files over and over under new names, remembered "
-            f"for {soak['remembered_seconds']} s; of {soak['placed']:,} files none was lost. From "
-            f"the second minute on: {spread(steady, 'rate', 0)} files/s, memory "
-            f"{spread(steady, 'memory_mib', 1)} MiB, descriptors "
-            f"{spread(steady, 'descriptors', 0)} (the most in each minute: files of a group are "
-            f"open at once).\n\n" + table(SOAK_HEADINGS, lines, texts=0) + "\n")
+    lines = [[number(minute[name], digits) for name, _, digits in SOAK] for minute in minutes]
+    ranges = {name: spread(minutes[1:], name, digits) for name, _, digits in SOAK}
+    return (SOAK_TEXT.format(ranges=ranges, **soak)
+            + table([heading for _, heading, _ in SOAK], lines, texts=0) + "\n")
 
 
 def markdown(results):
