@@ -211,7 +211,9 @@ class Bench:
         self.wait_done(case, run)
         if not case.waiting:
             subscription.wait_queue_empty()
+        instance.send(signal.SIGSTOP)  # others may still be waiting
         counts, peak = counter.end(), run.peak_kib()
+        instance.send(signal.SIGCONT)
         self.finish(case, run)
         return counts, peak
 
