@@ -26,6 +26,7 @@ from rows import DUPLICATES, NEW, REJECTED, RULES
 PATIENCE_SECONDS = 900
 LOOK_EVERY = 0.02
 FEW_FILES = 1000  # removing these does not disturb what comes after
+COUNTED_DUPLICATES = 20_000  # a count needs no more
 REJECTED_TOP = "OTHER-DD"
 
 
@@ -66,8 +67,15 @@ def rules():
     return "\n".join([*lines, f"reject .*/{REJECTED_TOP}/.*", "accept .*"])
 
 
-def elsewhere(entry):
-    return replace(entry, rel_path=entry.rel_path.replace("WXO-DD", REJECTED_TOP))
+def rejected_ones(entries):
+    """As if the same files were where they are rejected."""
+    return [replace(entry, rel_path=entry.rel_path.replace("WXO-DD", REJECTED_TOP))
+            for entry in entries]
+
+
+def repeated(items, count):
+    """So many of them, over and over."""
+    return (items * (count // len(items) + 1))[:count]
 
 
 def stop(subscription):
@@ -139,21 +147,18 @@ class Bench:
         """Their announcements."""
         return announce(self.site.entries, self.site.url(case))
 
-    def messages(self, case):
-        """What is announced, and how many of them are measured."""
-        messages = self.files(case)
-        measured = len(messages) if case.work == NEW else self.row.announcements
-        wanted, others = measured + case.waiting, messages
-        if case.work == REJECTED:
-            others = announce([elsewhere(entry) for entry in self.site.entries],
-                              self.site.url(case))
-        if case.work != DUPLICATES:
-            wanted -= len(messages)
-        more = (others * (wanted // len(others) + 1))[:wanted]
-        all_messages = more if case.work == DUPLICATES else messages + more
-        if case.work == REJECTED:
-            random.Random(1).shuffle(all_messages)
-        return all_messages, measured
+    def messages(self, case, duplicates=None):
+        """What is announced, and how many of them are measured; at most so many duplicates."""
+        files, wanted = self.files(case), self.row.announcements
+        if case.work == DUPLICATES:
+            wanted = min(wanted, duplicates or wanted)
+            return repeated(files, wanted), wanted
+        if case.work == NEW:
+            return files + repeated(files, case.waiting), len(files)
+        others = announce(rejected_ones(self.site.entries), self.site.url(case))
+        mixed = files + repeated(others, wanted - len(files))
+        random.Random(1).shuffle(mixed)
+        return mixed, wanted
 
     def cpu_meter(self, case):
         redis = self.servers.store(case.store, case.remembered).redis
@@ -195,7 +200,7 @@ class Bench:
 
     def count(self, case):
         """What the files cost an instance that has started and finds them all in its queue:
-        (Counts, peak in KiB)."""
+        (Counts of each, peak in KiB)."""
         counter = Counter(f"{self.servers.work}/allocations{self.servers.runs}")
         subscription = self.subscription(case, counter.env)
         if case.work == DUPLICATES:
@@ -205,7 +210,8 @@ class Bench:
         instance = run.instances[0]
         instance.wait_consuming()
         instance.send(signal.SIGSTOP)
-        subscription.publish(self.messages(case)[0])
+        messages, measured = self.messages(case, COUNTED_DUPLICATES)
+        subscription.publish(messages)
         counter.begin(instance.pid)
         instance.send(signal.SIGCONT)
         self.wait_done(case, run)
@@ -215,7 +221,7 @@ class Bench:
         counts, peak = counter.end(), run.peak_kib()
         instance.send(signal.SIGCONT)
         self.finish(case, run)
-        return counts, peak
+        return counts.each(measured), peak
 
     def finish(self, case, run):
         """Stops it, checks every file, and leaves the broker nothing."""

@@ -55,8 +55,13 @@ class CpuMeter:
 @dataclass
 class Counts:
     system_calls: float  # None where perf may not count them
-    allocations: int
+    allocations: float
     cpu_ms: float
+
+    def each(self, amount):
+        """Of one of so many."""
+        calls = None if self.system_calls is None else self.system_calls / amount
+        return Counts(calls, self.allocations / amount, self.cpu_ms / amount)
 
 
 class SystemCalls:

@@ -66,6 +66,10 @@ def number(value, digits):
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
+def rate(value):
+    return number(value, 0 if value is None or value >= 100 else 2)
+
+
 def table(headings, lines, texts=2):
     """The first so many columns are texts, all others numbers, to the right."""
     rule = ["---" if position < texts else "---:" for position in range(len(headings))]
@@ -76,7 +80,7 @@ def cells(line):
     style = "*" if line["yardstick"] else ""
     cpu = line["cpu_ms"]
     ratios = ", ".join(f"{ratio:.2f} {name}" for name, ratio in line["ratios"].items()) or "–"
-    return ["", f"{style}{line['label']}{style}", number(line["rate"], 0),
+    return ["", f"{style}{line['label']}{style}", rate(line["rate"]),
             number(line["mb_per_s"], 1), ratios,
             *(number(cpu.get(name), 3) for name in ("itself", "broker", "server", "store")),
             number(line["peak_mib"], 1), number(line["system_calls"], 1),

@@ -20,7 +20,7 @@ class Line:
     case: object = None
     samples: list = field(default_factory=list)
     marks: dict = field(default_factory=dict)  # name of a yardstick: its line
-    counts: tuple = None  # (Counts, peak in KiB)
+    counts: tuple = None  # (Counts of each file or announcement, peak in KiB)
 
 
 def tell(text):
@@ -36,16 +36,16 @@ def ratio(line, other):
     return median(sample.rate / mark.rate for sample, mark in zip(line.samples, other.samples))
 
 
-def cpu_ms(line, measured):
+def cpu_ms(line):
     """Of a file or an announcement: {name: ms}."""
     if not line.samples and line.counts:
-        return {"itself": line.counts[0].cpu_ms / measured}
+        return {"itself": line.counts[0].cpu_ms}
     names = line.samples[0].cpu_ms if line.samples else []
     return {name: median(sample.cpu_ms[name] / sample.amount for sample in line.samples)
             for name in names}
 
 
-def summary(line, measured):
+def summary(line):
     samples, counts = line.samples, line.counts
     peaks = [sample.peak_kib for sample in samples if sample.peak_kib]
     if counts and not peaks:
@@ -58,10 +58,10 @@ def summary(line, measured):
         "mb_per_s": median(sample.bytes / sample.seconds / 1e6 for sample in samples
                            if sample.bytes),
         "ratios": ratios,
-        "cpu_ms": cpu_ms(line, measured),
+        "cpu_ms": cpu_ms(line),
         "peak_mib": max(peaks) / 1024 if peaks else None,
-        "system_calls": counts and counts[0].system_calls and counts[0].system_calls / measured,
-        "allocations": counts and counts[0].allocations / measured,
+        "system_calls": counts and counts[0].system_calls,
+        "allocations": counts and counts[0].allocations,
     }
 
 
@@ -110,17 +110,12 @@ class Table:
                 line.counts = self.bench.count(line.case)
                 tell(f"{self.row.name:<12} counted  {line.label}")
 
-    def measured(self, line):
-        """How many files or announcements its figures are of."""
-        return self.bench.row.files if line.unit == "files" else self.bench.row.announcements
-
     def as_json(self):
         row = self.row
         return {"name": row.name, "what": row.what, "files": row.files,
                 "announcements": row.announcements,
                 "megabytes": self.bench.site.bytes / 1e6,
-                "lines": [summary(line, self.measured(line))
-                          for line in [*self.marks.values(), *self.lines]]}
+                "lines": [summary(line) for line in [*self.marks.values(), *self.lines]]}
 
 
 def measure_row(servers, row, rounds):

@@ -78,7 +78,7 @@ ALL = [
     Row("small-many", "with a median of 3 kB", 20_000, by_durability("none", "group")),
     Row("medium", "of 500 kB", 200, by_durability("none", "group", "each"), size=500_000),
     Row("big", "of 200 MB", 3, by_durability("none", "group", "each"), size=200_000_000),
-    Row("duplicates", "that are there and announced again", 5000, announcements=200_000,
+    Row("duplicates", "that are there and announced again", 5000, announcements=100_000,
         cases=(Case("all duplicates", DUPLICATES, "group", yardsticks=(CONSUME,)),)),
     Row("rejected", f"among others that {RULES} accept and reject lines refuse", 20_000,
         announcements=100_000,
@@ -91,7 +91,7 @@ ALL = [
     Row("instances", "for several instances of sr3sub", 20_000, compared=True,
         cases=tuple(Case("{instances} at work", durability="group", instances=count)
                     for count in (1, 2, 4))),
-    Row("remembered", "while others are remembered in Redis", 5000, announcements=200_000,
+    Row("remembered", "while others are remembered in Redis", 5000, announcements=100_000,
         compared=True, cases=by_remembered(NEW, yardsticks=(CURL,))
         + by_remembered(DUPLICATES, yardsticks=(CONSUME,))),
     Row("waiting", "while other announcements wait behind them", 20_000, compared=True,
