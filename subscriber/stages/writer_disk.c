@@ -189,11 +189,10 @@ static int open_flags(struct disk_file *file, int flags)
 /* Somebody else may have renamed something over the inflight name, or removed it. */
 static bool is_under_its_name(const struct disk_file *file)
 {
-    struct stat opened, named;
+    struct stat named;
 
-    return fstat(file->fd, &opened) == 0
-           && fstatat(file->inflight_fd, file->name.inflight_name, &named, AT_SYMLINK_NOFOLLOW) == 0
-           && named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
+    return fstatat(file->inflight_fd, file->name.inflight_name, &named, AT_SYMLINK_NOFOLLOW) == 0
+           && named.st_ino == file->inode && named.st_dev == file->device;
 }
 
 int disk_lock(struct disk_file *file, int flags)
@@ -212,11 +211,11 @@ int disk_lock(struct disk_file *file, int flags)
         errno = EEXIST;
         return -1;
     }
-    if (is_under_its_name(file)) {
-        file->device = opened.st_dev;
-        file->opened_mode = opened.st_mode & 07777;
+    file->device = opened.st_dev;
+    file->inode = opened.st_ino;
+    file->opened_mode = opened.st_mode & 07777;
+    if (is_under_its_name(file))
         return 1;
-    }
     close(file->fd);
     file->fd = -1;
     return 0;

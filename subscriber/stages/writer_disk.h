@@ -83,7 +83,8 @@ struct disk_file {
     bool borrowed;                     /* the directories are closed by another file */
     bool started;                      /* fd is at the end of what was written by us */
     mode_t opened_mode;                /* of fd */
-    dev_t device;
+    dev_t device;                      /* of fd, like inode */
+    ino_t inode;
     EVP_MD_CTX *context;
     int64_t hashed_bytes; /* so much is in `context`; less than size_bytes after a resume */
     int64_t size_bytes;   /* so much came, or was kept */
