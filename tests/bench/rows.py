@@ -83,7 +83,7 @@ ALL = [
     Row("rejected", f"among others that {RULES} accept and reject lines refuse", 20_000,
         announcements=100_000,
         cases=(Case("80 % rejected", REJECTED, "group", yardsticks=(CONSUME,)),)),
-    Row("late", "from a server that takes 40 ms for each answer", 2000,
+    Row("late", "from a server that takes 40 ms for each answer", 6000,
         cases=(Case("default settings", durability="group", late=True, yardsticks=(LIMIT,)),)),
     Row("tls", "by https, announced by amqps", 5000, by_durability("none", "group", tls=True)),
     Row("sqlite", "with the store in SQLite", 5000,
