@@ -134,7 +134,7 @@ static bool open_vip(struct flow *flow, struct error *err)
     if (!vip->count)
         return true;
     flow->vip = vip_open(flow->loop, (const char *const *)vip->items, vip->count, err);
-    return flow->vip != NULL;
+    return flow->vip || config_wrap_origin(flow->config, CONFIG_OPTION_vip, err);
 }
 
 bool flow_open(struct flow *flow, struct error *err)

@@ -8,6 +8,7 @@
 #include "commands/check_traps.h"
 
 #include "judge.h"
+#include "stages/vip.h"
 #include "stores.h"
 
 #include <stdlib.h>
@@ -80,9 +81,20 @@ static void check_stores(struct check *check, const struct config *config)
         check_say(check, true, "%s", err.text);
 }
 
+static void check_vip(struct check *check, const struct config *config)
+{
+    struct error err = {0};
+
+    if (vip_check((const char *const *)config->vip.items, config->vip.count, &err))
+        return;
+    config_wrap_origin(config, CONFIG_OPTION_vip, &err);
+    check_say(check, true, "%s", err.text);
+}
+
 static void check_whole(struct check *check, const struct config *config)
 {
     check_stores(check, config);
+    check_vip(check, config);
     check_supported(check, config);
     check_rules(check, config);
     check_subtopics(check, config);

@@ -104,33 +104,36 @@ static void ask_again(void *context)
     loop_work(vip->loop, ask, answered, vip);
 }
 
-static bool read_addresses(struct vip *vip, const char *const *addresses, struct error *err)
+static bool parse_address(const char *text, struct vip_address *address)
 {
-    for (size_t i = 0; i < vip->count; i++) {
-        struct vip_address *address = &vip->addresses[i];
+    *address = (struct vip_address){.family = strchr(text, ':') ? AF_INET6 : AF_INET};
+    return inet_pton(address->family, text, address->bytes) == 1;
+}
 
-        address->family = strchr(addresses[i], ':') ? AF_INET6 : AF_INET;
-        if (inet_pton(address->family, addresses[i], address->bytes) != 1)
+bool vip_check(const char *const *addresses, size_t count, struct error *err)
+{
+    struct vip_address address;
+
+    for (size_t i = 0; i < count; i++)
+        if (!parse_address(addresses[i], &address))
             return error_set(err, ERROR_OPERATOR,
-                             "option 'vip': '%.100s' is no address; write one such as 192.0.2.1",
-                             addresses[i]);
-    }
+                             "'%.100s' is no address; write one such as 192.0.2.1", addresses[i]);
     return true;
 }
 
 struct vip *vip_open(struct loop *loop, const char *const *addresses, size_t count,
                      struct error *err)
 {
-    struct vip *vip = memory_new(sizeof(*vip));
+    struct vip *vip;
 
+    if (!vip_check(addresses, count, err))
+        return NULL;
+    vip = memory_new(sizeof(*vip));
     vip->loop = loop;
     vip->count = count;
     vip->addresses = memory_resize(NULL, count + 1, sizeof(*vip->addresses));
-    memset(vip->addresses, 0, (count + 1) * sizeof(*vip->addresses));
-    if (!read_addresses(vip, addresses, err)) {
-        vip_free(vip);
-        return NULL;
-    }
+    for (size_t i = 0; i < count; i++)
+        parse_address(addresses[i], &vip->addresses[i]);
     vip->timer = loop_timer_open(loop, ask_again, vip);
     ask(vip); /* nothing runs yet that could be held up */
     note_answer(vip);

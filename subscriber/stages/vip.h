@@ -12,7 +12,10 @@
 
 struct vip;
 
-/* IPv4 or IPv6. Asks for the first time. NULL and ERROR_OPERATOR for what is no address. */
+/* Whether all of them are addresses, IPv4 or IPv6. False and ERROR_OPERATOR: which one is not. */
+bool vip_check(const char *const *addresses, size_t count, struct error *err) MUST_CHECK;
+
+/* Asks for the first time. NULL and ERROR_OPERATOR for what is no address. */
 struct vip *vip_open(struct loop *loop, const char *const *addresses, size_t count,
                      struct error *err) MUST_CHECK;
 void vip_close(struct vip *vip); /* NULL is fine */

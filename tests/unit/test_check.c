@@ -72,6 +72,10 @@ static const struct {
      "number, as in redis://host:6379/0\n"},
     {"queueName q\nmirror on\ndirectory ~\nretry_driver redis\n"
      "redisqueue_serverurl redis://:secret@h/3\n", true, NULL},
+    {"queueName q\nmirror on\ndirectory ~\nvip 192.0.2.1\nvip 300.1.1.1\n", false,
+     "error: " SUB "t.conf:6: option 'vip': '300.1.1.1' is no address; write one such as "
+     "192.0.2.1\n"},
+    {"queueName q\nmirror on\ndirectory ~\nvip 192.0.2.1\nvip 2001:db8::1\n", true, NULL},
 
     /* directories */
     {"queueName q\nmirror on\ndirectory ~/file/x/y\n", false,
